@@ -1,0 +1,126 @@
+"""Files and directories that appear whole or not at all, and fingerprints of what they hold."""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+class ArtifactError(ValueError):
+    """An artifact on disk is missing, broken, or does not fit the others."""
+
+
+@contextlib.contextmanager
+def write_directory(path: Path | str) -> Iterator[Path]:
+    """Yield an empty temporary directory that becomes ``path`` when the block ends well.
+
+    A directory that stands at ``path`` is replaced in one step; if the block raises, it stays as it
+    was and nothing new is left behind.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    temporary.chmod(0o755)
+    try:
+        yield temporary
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                _sync(file)
+        _sync(temporary)
+        _replace_directory(temporary, path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def _replace_directory(new: Path, path: Path) -> None:
+    """Rename ``new`` to ``path``, which rename alone refuses when ``path`` is not empty."""
+    if path.exists():
+        old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
+        path.rename(old / path.name)
+        new.rename(path)
+        shutil.rmtree(old)
+    else:
+        new.rename(path)
+    _sync(path.parent)
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write a file in one step: a reader sees the old text or the new one, never a part."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    """Write JSON that a person can read, in one step."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path | str) -> dict[str, Any]:
+    """Read a JSON object; an error names the file and what is wrong with it."""
+    path = Path(path)
+    if not path.is_file():
+        raise ArtifactError(f"{path} does not exist; was the step that writes it run?")
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ArtifactError(f"{path} is not readable as JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ArtifactError(f"{path} holds a {type(value).__name__}, not an object")
+    return value
+
+
+def fingerprint(*parts: str | bytes | np.ndarray[Any, Any]) -> str:
+    """Hash texts, bytes and arrays into 16 hexadecimal digits (the head of their SHA-256).
+
+    Every part is preceded by its type and size, so ``("ab", "c")`` and ``("a", "bc")`` differ.
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            digest.update(f"array {part.dtype.str} {part.shape}".encode())
+            digest.update(np.ascontiguousarray(part).tobytes())
+        else:
+            raw = part.encode() if isinstance(part, str) else part
+            digest.update(f"{type(part).__name__} {len(raw)}".encode())
+            digest.update(raw)
+    return digest.hexdigest()[:16]
+
+
+def check_same(what: str, ours: str, theirs: str, *, ours_from: str, theirs_from: str) -> None:
+    """Refuse two artifacts that were not made for each other.
+
+    Raises:
+        ArtifactError: When the fingerprints differ; the message names both sides.
+    """
+    if ours != theirs:
+        raise ArtifactError(
+            f"the {what} of {ours_from} is {ours}, but that of {theirs_from} is {theirs}; "
+            "they were not made for each other: run the later step again"
+        )
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

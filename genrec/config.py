@@ -1,0 +1,118 @@
+"""Typed configs from a YAML file and the command line."""
+
+import dataclasses
+import difflib
+import itertools
+import sys
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from jsonargparse import ArgumentParser, Namespace
+
+T = TypeVar("T")
+
+
+class ConfigError(ValueError):
+    """A config names a field that does not exist or gives a value that makes no sense."""
+
+
+def parse_args(config: type[T], doc: str | None, args: Sequence[str] | None = None) -> T:
+    """Build a config dataclass from ``--config file.yaml`` and ``--field value`` options.
+
+    Later options win over earlier ones, so options after ``--config`` change what the file says.
+    Prints the problem and exits with status 2 when the input is wrong, as command lines do.
+
+    Args:
+        config: The dataclass to build; the docstrings under its fields become the help texts.
+        doc: Text shown above the options, usually the recipe's ``__doc__``.
+        args: Options to parse; the process's own when left out.
+    """
+    args = list(sys.argv[1:] if args is None else args)
+    parser = ArgumentParser(description=doc, exit_on_error=True)
+    parser.add_argument("--config", action="config", help="a YAML file with values of the fields")
+    parser.add_class_arguments(config)
+    try:
+        for path in _config_paths(args):
+            _refuse_unknown_fields(config, _read_yaml(path), source=str(path))
+        namespace = parser.instantiate_classes(parser.parse_args(args))
+        return _build(config, namespace)
+    except ConfigError as error:
+        parser.error(str(error))
+        raise  # parser.error does not return
+
+
+def load_config(config: type[T], path: Path | str, overrides: Sequence[str] = ()) -> T:
+    """Build a config dataclass from a YAML file, as :func:`parse_args` does from its options.
+
+    Raises:
+        ConfigError: When the file holds an unknown field or a value that makes no sense.
+    """
+    _refuse_unknown_fields(config, _read_yaml(Path(path)), source=str(path))
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--config", action="config")
+    parser.add_class_arguments(config)
+    try:
+        namespace = parser.parse_args([f"--config={path}", *overrides])
+        return _build(config, parser.instantiate_classes(namespace))
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    except Exception as error:  # jsonargparse's ArgumentError is not a ValueError
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def to_dict(config: Any) -> Any:
+    """Turn a config into plain values that JSON and trackers take."""
+    if dataclasses.is_dataclass(config) and not isinstance(config, type):
+        return {f.name: to_dict(getattr(config, f.name)) for f in dataclasses.fields(config)}
+    if isinstance(config, dict):
+        return {str(key): to_dict(value) for key, value in config.items()}
+    if isinstance(config, (list, tuple)):
+        return [to_dict(value) for value in config]
+    return str(config) if isinstance(config, Path) else config
+
+
+def _build(config: type[T], namespace: Namespace) -> T:
+    assert dataclasses.is_dataclass(config)
+    values = {f.name: namespace[f.name] for f in dataclasses.fields(config) if f.name in namespace}
+    try:
+        return config(**values)
+    except ValueError as error:
+        raise ConfigError(f"{config.__name__}: {error}") from error
+
+
+def _config_paths(args: Sequence[str]) -> list[Path]:
+    paths = [arg.partition("=")[2] for arg in args if arg.startswith("--config=")]
+    paths += [after for arg, after in itertools.pairwise(args) if arg == "--config"]
+    return [Path(path) for path in paths]
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ConfigError(f"{path} does not exist")
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not YAML: {error}") from error
+    if not isinstance(value, dict):
+        raise ConfigError(f"{path} holds a {type(value).__name__}, not fields with values")
+    return value
+
+
+def _refuse_unknown_fields(config: Any, values: dict[str, Any], *, source: str) -> None:
+    hints = typing.get_type_hints(config)
+    names = [f.name for f in dataclasses.fields(config)]
+    for key, value in values.items():
+        if key not in names:
+            near = difflib.get_close_matches(str(key), names, n=1)
+            remedy = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(names)}"
+            raise ConfigError(f"{source}: {config.__name__} has no field {key!r}; {remedy}")
+        nested = next((t for t in _alternatives(hints[key]) if dataclasses.is_dataclass(t)), None)
+        if nested is not None and isinstance(value, dict):
+            _refuse_unknown_fields(nested, value, source=f"{source}: {key}")
+
+
+def _alternatives(hint: Any) -> tuple[Any, ...]:
+    return typing.get_args(hint) or (hint,)
