@@ -1,0 +1,16 @@
+"""Constrained decoding: beams that can only name items, from a trie in tensors."""
+
+from genrec.decoding.beam import Beams, beam_search, search
+from genrec.decoding.constraints import Constraints
+from genrec.decoding.steppers import Stepper, make_stepper
+from genrec.decoding.trie import TokenTrie
+
+__all__ = [
+    "Beams",
+    "Constraints",
+    "Stepper",
+    "TokenTrie",
+    "beam_search",
+    "make_stepper",
+    "search",
+]
