@@ -1,0 +1,20 @@
+"""Tasks as data, the unified item format, and text that can never become control."""
+
+from genrec.prompts.mixture import Mixture
+from genrec.prompts.render import Example, PromptConfig, Renderer
+from genrec.prompts.sentencepiece import train_tokenizer
+from genrec.prompts.tasks import Task, TaskError, Tasks
+from genrec.prompts.vocabulary import Vocabulary, clean
+
+__all__ = [
+    "Example",
+    "Mixture",
+    "PromptConfig",
+    "Renderer",
+    "Task",
+    "TaskError",
+    "Tasks",
+    "Vocabulary",
+    "clean",
+    "train_tokenizer",
+]

@@ -1,0 +1,55 @@
+"""A small tokenizer of a catalogue's own, for models that are trained from scratch."""
+
+import io
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+import sentencepiece
+from transformers import LlamaTokenizer, PreTrainedTokenizerFast, T5Tokenizer
+
+from genrec.prompts.vocabulary import clean
+
+
+def train_tokenizer(
+    texts: Iterable[str], *, size: int, kind: Literal["llama", "t5"] = "llama"
+) -> PreTrainedTokenizerFast:
+    """Train a SentencePiece model and wrap it as the tokenizer of a Llama or a T5.
+
+    Llama's is byte-pair encoding that falls back to bytes; T5's is a unigram model
+    (https://arxiv.org/abs/1808.06226). A small corpus gives fewer pieces than asked for.
+
+    Args:
+        texts: What the model will read: descriptions, reviews, queries, templates.
+        size: Number of pieces at most.
+        kind: Whose conventions to follow.
+    """
+    # Characters and digits first: a rating must be readable whatever the corpus holds.
+    corpus = ["0 1 2 3 4 5 6 7 8 9", *(line for line in map(clean, texts) if line)]
+    if len(corpus) == 1:
+        raise ValueError("there is no text to train a tokenizer on; are all attributes missing?")
+    special = (
+        {"unk_id": 0, "bos_id": 1, "eos_id": 2, "pad_id": 3}
+        if kind == "llama"
+        else {"pad_id": 0, "eos_id": 1, "unk_id": 2, "bos_id": -1}
+    )
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(corpus),
+        model_writer=model,
+        model_type="bpe" if kind == "llama" else "unigram",
+        byte_fallback=kind == "llama",
+        vocab_size=size,
+        hard_vocab_limit=False,
+        split_digits=True,
+        minloglevel=2,
+        **special,
+    )
+    # transformers reads a SentencePiece model only from a folder and by these names.
+    with tempfile.TemporaryDirectory() as folder:
+        name = "tokenizer.model" if kind == "llama" else "spiece.model"
+        (Path(folder) / name).write_bytes(model.getvalue())
+        if kind == "llama":
+            return LlamaTokenizer.from_pretrained(folder, pad_token="<pad>")
+        return T5Tokenizer.from_pretrained(folder, extra_ids=0)

@@ -1,0 +1,200 @@
+"""The tokens of a model: plain text, markers and semantic IDs, kept strictly apart.
+
+Text from a catalogue or a user is data. It is encoded by a copy of the tokenizer that knows no
+added token and whose special pieces no text can spell, so whatever a title contains (``<a_1>``,
+``[EOC]``, ``</s>``), only plain-text tokens come out. Markers and codes enter by their numbers.
+
+Shape letters in this file: N items, L levels.
+"""
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tokenizers import AddedToken, Tokenizer
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from genrec.artifacts import ArtifactError, fingerprint
+from genrec.semantic_ids import SemanticIds, code_token
+
+IMAGE = "[IMG]"
+"""Marks where an item's picture belongs (UniMP, equation 1)."""
+
+END_OF_CHUNK = "[EOC]"
+"""Ends the description of an item (UniMP, equation 1)."""
+
+PAD = "[PAD]"
+
+_BLANKS = re.compile(r"\s+")
+
+# Longest text that one token may stand for when data is cut before it is tokenized.
+_CHARACTERS_PER_TOKEN = 32
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """A tokenizer to which the markers and all codes of the semantic IDs were added."""
+
+    tokenizer: PreTrainedTokenizerFast
+    """Knows all tokens; use it to decode and to save, never to encode data."""
+
+    codebook_sizes: tuple[int, ...]
+    """Codes per level; their tokens follow one another, level by level."""
+
+    first_code: int
+    """Number of the token ``<a_0>``."""
+
+    @classmethod
+    def extend(cls, tokenizer: PreTrainedTokenizerFast, ids: SemanticIds) -> "Vocabulary":
+        """Add the markers and the codes of ``ids`` to a tokenizer.
+
+        Codes are ordinary added tokens, not special ones: special tokens vanish from decoded text.
+        """
+        if tokenizer.eos_token_id is None:
+            raise ValueError("the tokenizer has no end-of-sequence token; set tokenizer.eos_token")
+        if tokenizer.pad_token_id is None:
+            tokenizer.add_special_tokens({"pad_token": PAD})
+        markers = [AddedToken(marker, special=True) for marker in (IMAGE, END_OF_CHUNK)]
+        tokenizer.add_tokens(markers, special_tokens=True)
+        codes = [AddedToken(token, normalized=False, special=False) for token in ids.tokens]
+        added = tokenizer.add_tokens(codes)
+        if added != len(codes):
+            raise ValueError(
+                f"{len(codes) - added} semantic-ID tokens are in the tokenizer already"
+            )
+        return cls._checked(tokenizer, ids.codebook_sizes)
+
+    @classmethod
+    def load(cls, path: Path | str, codebook_sizes: Sequence[int]) -> "Vocabulary":
+        """Read the tokenizer of a model directory that :meth:`save` wrote."""
+        tokenizer = AutoTokenizer.from_pretrained(str(path))
+        return cls._checked(tokenizer, tuple(codebook_sizes))
+
+    @classmethod
+    def _checked(
+        cls, tokenizer: PreTrainedTokenizerFast, codebook_sizes: tuple[int, ...]
+    ) -> "Vocabulary":
+        tokens = [code_token(lv, c) for lv, size in enumerate(codebook_sizes) for c in range(size)]
+        numbers = tokenizer.convert_tokens_to_ids(tokens)
+        first = numbers[0]
+        if numbers != list(range(first, first + len(tokens))):
+            raise ArtifactError("the tokenizer does not hold the semantic-ID tokens in one block")
+        return cls(tokenizer, codebook_sizes, first)
+
+    def save(self, path: Path | str) -> None:
+        """Write the tokenizer in the Hugging Face way."""
+        self.tokenizer.save_pretrained(str(path))
+
+    def __len__(self) -> int:
+        return len(self.tokenizer)
+
+    @property
+    def bos(self) -> list[int]:
+        """The begin-of-sequence token, or nothing where the tokenizer has none."""
+        number = self.tokenizer.bos_token_id
+        return [] if number is None else [number]
+
+    @property
+    def eos(self) -> int:
+        """The token that ends an answer."""
+        return int(self.tokenizer.eos_token_id)
+
+    @property
+    def pad(self) -> int:
+        """The token that fills up a row."""
+        return int(self.tokenizer.pad_token_id)
+
+    @cached_property
+    def image(self) -> int:
+        """The token that marks where a picture belongs."""
+        return int(self.tokenizer.convert_tokens_to_ids(IMAGE))
+
+    @cached_property
+    def end_of_chunk(self) -> int:
+        """The token that ends an item's description."""
+        return int(self.tokenizer.convert_tokens_to_ids(END_OF_CHUNK))
+
+    @cached_property
+    def level_starts(self) -> tuple[int, ...]:
+        """The number of the first token of every level."""
+        sizes = np.cumsum([0, *self.codebook_sizes[:-1]])
+        return tuple(int(self.first_code + size) for size in sizes)
+
+    @property
+    def new_tokens(self) -> list[int]:
+        """Tokens that no pretrained model has seen: markers and codes."""
+        codes = range(self.first_code, self.first_code + sum(self.codebook_sizes))
+        return sorted({self.image, self.end_of_chunk, *codes})
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of every token with its number."""
+        return fingerprint(json.dumps(self.tokenizer.get_vocab(), sort_keys=True))
+
+    def item_tokens(self, ids: SemanticIds) -> np.ndarray[Any, np.dtype[np.int32]]:
+        """Number the tokens of every item's semantic ID, of shape (items, levels)."""
+        return ids.codes_NL + np.asarray(self.level_starts, dtype=np.int32)
+
+    def encode(self, text: str, *, max_tokens: int | None = None) -> list[int]:
+        """Encode text as plain text, whatever it contains.
+
+        Args:
+            text: Data or template text. Control characters and marks that reorder text go.
+            max_tokens: Keep only so many tokens from the start.
+        """
+        if max_tokens is not None:
+            text = text[: max_tokens * _CHARACTERS_PER_TOKEN]
+        numbers: list[int] = self._plain.encode(clean(text), add_special_tokens=False).ids
+        return numbers if max_tokens is None else numbers[:max_tokens]
+
+    def decode(self, numbers: Iterable[int]) -> str:
+        """Turn tokens into text, without special tokens and with codes written out."""
+        text: str = self.tokenizer.decode(list(numbers), skip_special_tokens=True)
+        return text.strip()
+
+    @cached_property
+    def _plain(self) -> Tokenizer:
+        return plain_tokenizer(self.tokenizer.backend_tokenizer)
+
+
+def plain_tokenizer(tokenizer: Tokenizer) -> Tokenizer:
+    """Copy a tokenizer such that no text can become one of its special or added tokens.
+
+    Dropping the added tokens is not enough: a Unigram model also matches the piece ``</s>`` of its
+    own vocabulary, and a merge can spell it. So those pieces get names with a control character,
+    which :func:`clean` takes out of every text, and the merges that lead to them go.
+    """
+    state = json.loads(tokenizer.to_str())
+    reserved = {token["content"] for token in state["added_tokens"]}
+    state |= {"added_tokens": [], "post_processor": None, "truncation": None, "padding": None}
+    model = state["model"]
+
+    def unspeakable(piece: str) -> str:
+        return f"\0{piece}" if piece in reserved else piece
+
+    if isinstance(model["vocab"], dict):
+        model["vocab"] = {unspeakable(piece): number for piece, number in model["vocab"].items()}
+    else:
+        model["vocab"] = [[unspeakable(piece), score] for piece, score in model["vocab"]]
+    if model.get("unk_token"):
+        model["unk_token"] = unspeakable(model["unk_token"])
+    if "merges" in model:
+        pairs = [pair.split(" ", 1) if isinstance(pair, str) else pair for pair in model["merges"]]
+        model["merges"] = [pair for pair in pairs if not reserved & {*pair, "".join(pair)}]
+    return Tokenizer.from_str(json.dumps(state))
+
+
+@lru_cache(maxsize=65_536)
+def clean(text: str) -> str:
+    """Take out what is no text: control characters, marks that reorder it, repeated blanks."""
+    text = _BLANKS.sub(" ", text)
+    if text.isascii() and text.isprintable():
+        return text.strip()
+    kept = (c for c in text if unicodedata.category(c) not in {"Cc", "Cf", "Cs", "Co", "Cn"})
+    return "".join(kept).strip()

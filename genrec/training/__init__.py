@@ -1,0 +1,37 @@
+"""Batches, losses, checkpoints and the loop that recipes call."""
+
+from genrec.training.batches import (
+    Batch,
+    Collator,
+    PackingCollator,
+    Position,
+    Seq2SeqCollator,
+    StepStream,
+)
+from genrec.training.checkpoints import BestWeights, Checkpoints, Progress
+from genrec.training.loop import (
+    Trained,
+    TrainingConfig,
+    TrainingError,
+    make_accelerator,
+    train,
+)
+from genrec.training.losses import weighted_cross_entropy
+
+__all__ = [
+    "Batch",
+    "BestWeights",
+    "Checkpoints",
+    "Collator",
+    "PackingCollator",
+    "Position",
+    "Progress",
+    "Seq2SeqCollator",
+    "StepStream",
+    "Trained",
+    "TrainingConfig",
+    "TrainingError",
+    "make_accelerator",
+    "train",
+    "weighted_cross_entropy",
+]

@@ -1,0 +1,204 @@
+"""From examples to the tensors of an optimizer step, the same for any number of processes.
+
+Shape letters in this file: R rows, T tokens of a row, S tokens of a prompt.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genrec.prompts import Example, Mixture
+
+Int = np.ndarray[Any, np.dtype[np.int64]]
+
+
+class Batch(NamedTuple):
+    """Inputs of a model with the labels and loss weights of its logits."""
+
+    inputs: dict[str, Tensor]
+    """Keyword arguments of the model's forward."""
+
+    labels_RT: Tensor
+    """The token that each position must predict."""
+
+    weights_RT: Tensor
+    """Loss weight of each position; 0 where nothing is to be learnt."""
+
+    def to(self, device: torch.device) -> "Batch":
+        """Move all tensors to a device."""
+        inputs = {name: tensor.to(device) for name, tensor in self.inputs.items()}
+        return Batch(inputs, self.labels_RT.to(device), self.weights_RT.to(device))
+
+
+class Collator(Protocol):
+    """Turns a stream of examples into rows, and rows into a batch."""
+
+    def rows(self, examples: Iterable[Example]) -> Iterator[list[Example]]:
+        """Group examples: those of a group share a row."""
+        ...
+
+    def collate(self, rows: list[list[Example]]) -> Batch:
+        """Make tensors of rows; a row may be empty."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackingCollator:
+    """Several examples a row, end to end without padding between them, for decoders.
+
+    Positions start at 0 with each example. transformers reads the examples' bounds from that and
+    lets no token see another example (its padding-free convention).
+    """
+
+    row_tokens: int
+    pad: int
+    open_rows: int = 32
+
+    def rows(self, examples: Iterable[Example]) -> Iterator[list[Example]]:
+        """Pack first-fit into a few open rows; the fullest one leaves when nothing fits.
+
+        Raises:
+            ValueError: When an example is longer than a row.
+        """
+        rows: list[list[Example]] = []
+        free: list[int] = []
+        for example in examples:
+            size = len(example.prompt) + len(example.answer)
+            if size > self.row_tokens:
+                raise ValueError(
+                    f"an example of the task {example.task!r} has {size} tokens, but a row holds "
+                    f"{self.row_tokens}; raise row_tokens or lower prompts.history_items"
+                )
+            fits = next((i for i, left in enumerate(free) if left >= size), None)
+            if fits is None:
+                if len(rows) == self.open_rows:
+                    fullest = int(np.argmin(free))
+                    free.pop(fullest)
+                    yield rows.pop(fullest)
+                rows.append([])
+                free.append(self.row_tokens)
+                fits = len(rows) - 1
+            rows[fits].append(example)
+            free[fits] -= size
+        yield from rows
+
+    def collate(self, rows: list[list[Example]]) -> Batch:
+        """Lay the examples of every row end to end; shift labels to the position before."""
+        shape = (len(rows), self.row_tokens)
+        tokens_RT = np.full(shape, self.pad, dtype=np.int64)
+        positions_RT = np.zeros(shape, dtype=np.int64)
+        labels_RT = np.full(shape, self.pad, dtype=np.int64)
+        weights_RT = np.zeros(shape, dtype=np.float32)
+        for r, row in enumerate(rows):
+            start = 0
+            for example in row:
+                tokens = np.concatenate([example.prompt, example.answer])
+                weights = np.concatenate([example.prompt_weights, np.ones(len(example.answer))])
+                stop = start + len(tokens)
+                tokens_RT[r, start:stop] = tokens
+                positions_RT[r, start:stop] = np.arange(len(tokens))
+                labels_RT[r, start : stop - 1] = tokens[1:]
+                weights_RT[r, start : stop - 1] = weights[1:]
+                start = stop
+            positions_RT[r, start:] = np.arange(self.row_tokens - start)
+        inputs = {
+            "input_ids": torch.from_numpy(tokens_RT),
+            "position_ids": torch.from_numpy(positions_RT),
+        }
+        return Batch(
+            inputs,
+            torch.from_numpy(labels_RT),
+            torch.from_numpy(weights_RT),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seq2SeqCollator:
+    """One example a row, prompt and answer apart, for encoder-decoders."""
+
+    pad: int
+    start: int
+    """The token that a decoder begins with."""
+
+    buffer: int = 1024
+    """Examples among which those of a like length are put side by side."""
+
+    def rows(self, examples: Iterable[Example]) -> Iterator[list[Example]]:
+        """Sort within a buffer by length, so that little of a batch is padding."""
+        stream = iter(examples)
+        while chunk := list(islice(stream, self.buffer)):
+            order = sorted(range(len(chunk)), key=lambda i: len(chunk[i].prompt))
+            yield from ([chunk[i]] for i in order)
+
+    def collate(self, rows: list[list[Example]]) -> Batch:
+        """Pad prompts and answers to the longest of the batch."""
+        examples = [row[0] if row else None for row in rows]
+        prompt_size = max((len(e.prompt) for e in examples if e), default=1)
+        answer_size = max((len(e.answer) for e in examples if e), default=1)
+        prompts_RS = np.full((len(rows), prompt_size), self.pad, dtype=np.int64)
+        seen_RS = np.zeros((len(rows), prompt_size), dtype=np.int64)
+        seen_RS[:, 0] = 1  # an empty row must attend to something
+        labels_RT = np.full((len(rows), answer_size), self.pad, dtype=np.int64)
+        weights_RT = np.zeros((len(rows), answer_size), dtype=np.float32)
+        for r, example in enumerate(examples):
+            if example is not None:
+                prompts_RS[r, : len(example.prompt)] = example.prompt
+                seen_RS[r, : len(example.prompt)] = 1
+                labels_RT[r, : len(example.answer)] = example.answer
+                weights_RT[r, : len(example.answer)] = 1
+        starts_R1 = np.full((len(rows), 1), self.start, dtype=np.int64)
+        inputs = {
+            "input_ids": torch.from_numpy(prompts_RS),
+            "attention_mask": torch.from_numpy(seen_RS),
+            "decoder_input_ids": torch.from_numpy(np.hstack([starts_R1, labels_RT[:, :-1]])),
+        }
+        return Batch(inputs, torch.from_numpy(labels_RT), torch.from_numpy(weights_RT))
+
+
+class Position(NamedTuple):
+    """Where in the data a run stands."""
+
+    epoch: int
+    step: int
+    """Steps of this epoch that were done."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepStream:
+    """The rows of one optimizer step after the other, without end.
+
+    Which examples form a step depends on the seed and on ``rows_per_step`` alone: every process
+    forms the same steps and takes its own share of the rows, so one process or eight learn the
+    same, and a run can go on from any step.
+    """
+
+    mixture: Mixture
+    collator: Collator
+    rows_per_step: int
+
+    def read(self, position: Position) -> Iterator[tuple[Position, list[list[Example]]]]:
+        """Yield the rows of each step with the position behind it."""
+        epoch, skip = position
+        while True:
+            rows = self.collator.rows(self.mixture.epoch(epoch))
+            steps = iter(lambda rows=rows: list(islice(rows, self.rows_per_step)), [])
+            for number, step in enumerate(steps, start=1):
+                if number > skip:
+                    step += [[] for _ in range(self.rows_per_step - len(step))]
+                    yield Position(epoch, number), step
+            epoch, skip = epoch + 1, 0
+
+    def share(
+        self, rows: list[list[Example]], *, rank: int, world: int, micro_rows: int
+    ) -> list[Batch]:
+        """Collate the rows of one process, in batches of at most ``micro_rows``."""
+        mine = rows[rank::world]
+        return [
+            self.collator.collate(mine[start : start + micro_rows])
+            for start in range(0, len(mine), micro_rows)
+        ]

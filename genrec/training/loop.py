@@ -1,0 +1,358 @@
+"""The training loop that recipes call: exact, resumable, the same for any number of processes."""
+
+import json
+import logging
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs, ProjectConfiguration
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+from tqdm import tqdm
+
+from genrec.training.batches import Batch, Position, StepStream
+from genrec.training.checkpoints import BestWeights, Checkpoints, Progress
+from genrec.training.losses import weighted_cross_entropy
+
+log = logging.getLogger(__name__)
+
+Validate = Callable[[nn.Module], dict[str, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """One run of the optimizer."""
+
+    steps: int
+    """Optimizer steps."""
+
+    rows_per_step: int = 32
+    """Rows of an optimizer step over all processes: packed rows, or prompts of a T5."""
+
+    row_tokens: int = 256
+    """Tokens of a packed row; no example may be longer."""
+
+    micro_rows: int = 32
+    """Rows that a process computes at once; gradients of more rows are accumulated."""
+
+    learning_rate: float = 1e-3
+    """Highest learning rate, reached after the warm-up."""
+
+    warmup_steps: int = 100
+    """Steps over which the learning rate rises from 0."""
+
+    final_share: float = 0.1
+    """Share of the highest learning rate that the cosine ends at."""
+
+    weight_decay: float = 0.05
+    """AdamW's decay of matrices; vectors such as norms do not decay."""
+
+    clip_norm: float = 1.0
+    """Longest gradient."""
+
+    label_smoothing: float = 0.0
+    """Share of the probability that is spread over the vocabulary."""
+
+    mixed_precision: Literal["no", "bf16"] = "no"
+    """Precision of matrix products; weights stay as they are."""
+
+    compile: bool = False
+    """Compile the model; worth it for runs of many minutes."""
+
+    log_every: int = 10
+    """Steps between two records of the loss."""
+
+    validate_every: int = 500
+    """Steps between two validations; the last step always validates."""
+
+    checkpoint_every: int = 500
+    """Steps between two checkpoints."""
+
+    keep_checkpoints: int = 2
+    """Newest checkpoints that are kept."""
+
+    trackers: tuple[str, ...] = ()
+    """Trackers of accelerate to log to, such as ``tensorboard``."""
+
+    seed: int = 0
+    """Decides dropout; data and weights have seeds of their own."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "rows_per_step", "micro_rows", "log_every", "keep_checkpoints",
+                     "validate_every", "checkpoint_every"):  # fmt: skip
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+
+
+class Trained(NamedTuple):
+    """What a run came to."""
+
+    step: int
+    best_step: int
+    best_score: float
+    seconds: float
+
+
+class TrainingError(RuntimeError):
+    """The run cannot go on; the last checkpoint is intact."""
+
+
+def make_accelerator(config: TrainingConfig, *, logging_dir: Path) -> Accelerator:
+    """Make the accelerator for the way the process was launched.
+
+    On a machine without a GPU, DeepSpeed needs gloo named and must not be told ``cpu=True``, which
+    silently turns it off. A launch that asked for several processes and got one is refused.
+    """
+    on_deepspeed = os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true"
+    on_cpu = not torch.accelerator.is_available()
+    accelerator = Accelerator(
+        cpu=on_cpu and not on_deepspeed,
+        mixed_precision=config.mixed_precision,
+        log_with=list(config.trackers) or None,
+        project_config=ProjectConfiguration(str(logging_dir), logging_dir=str(logging_dir)),
+        kwargs_handlers=(
+            [InitProcessGroupKwargs(backend="gloo")] if on_deepspeed and on_cpu else []
+        ),
+    )
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if accelerator.num_processes != world:
+        raise TrainingError(
+            f"{world} processes were launched, but accelerate runs {accelerator.num_processes}; "
+            "on CPUs launch with ACCELERATE_USE_CPU=true accelerate launch --multi_gpu"
+        )
+    return accelerator
+
+
+def train(
+    model: nn.Module,
+    stream: StepStream,
+    config: TrainingConfig,
+    *,
+    accelerator: Accelerator,
+    folder: Path,
+    validate: Validate,
+    score: str,
+    run_config: dict[str, Any] | None = None,
+) -> Trained:
+    """Train a model, validate it as it goes, and leave the best weights in it.
+
+    A run that was killed goes on from its newest checkpoint in ``folder`` with the losses that it
+    would have had.
+
+    Args:
+        model: Any Hugging Face model; what requires gradients trains.
+        stream: The data, step by step.
+        config: The optimizer's settings.
+        accelerator: From :func:`make_accelerator`.
+        folder: Gets checkpoints, the best weights and ``metrics.jsonl``.
+        validate: Scores the bare model in eval mode.
+        score: Which of the validation's numbers decides what is best; higher is better.
+        run_config: What trackers note about the run.
+
+    Raises:
+        TrainingError: When the loss is not finite.
+    """
+    began = time.monotonic()
+    torch.manual_seed(config.seed + accelerator.process_index)
+    bare = model
+    optimizer = torch.optim.AdamW(_decay_groups(model, config), lr=config.learning_rate)
+    schedule = LambdaLR(optimizer, lambda step: _rate(step, config))
+    if config.compile:
+        model = torch.compile(model)  # type: ignore[assignment]
+    model, optimizer, schedule = accelerator.prepare(model, optimizer, schedule)
+    if config.trackers:
+        accelerator.init_trackers("genrec", config=_flat(run_config or {}))
+
+    checkpoints = Checkpoints(folder / "checkpoints", accelerator, keep=config.keep_checkpoints)
+    best = BestWeights(folder / "best", accelerator)
+    progress = checkpoints.restore() or Progress(0, Position(0, 0))
+    records = _Records(folder / "metrics.jsonl", accelerator, after=progress.step)
+    if progress.step:
+        log.info("going on from step %d", progress.step)
+
+    bar = tqdm(
+        total=config.steps, initial=progress.step, unit="step", desc="fine-tune",
+        disable=None if accelerator.is_main_process else True,
+    )  # fmt: skip
+    steps = stream.read(progress.position)
+    meter = _Meter()
+    while progress.step < config.steps:
+        position, rows = next(steps)
+        batches = stream.share(
+            rows, rank=accelerator.process_index, world=accelerator.num_processes,
+            micro_rows=config.micro_rows,
+        )  # fmt: skip
+        model.train()
+        loss, tokens = _step(model, batches, optimizer, schedule, accelerator, config)
+        progress = Progress(progress.step + 1, position)
+        last = progress.step == config.steps
+        meter.add(loss, tokens)
+        bar.update()
+        if progress.step % config.log_every == 0 or last:
+            if not math.isfinite(loss):
+                raise TrainingError(
+                    f"the loss is {loss} at step {progress.step}; the last checkpoint is intact: "
+                    "lower learning_rate or raise warmup_steps, then start again"
+                )
+            record = meter.flush() | {"learning_rate": schedule.get_last_lr()[0]}
+            records.write(progress.step, record)
+            bar.set_postfix(
+                loss=f"{record['loss']:.3f}", tok_s=f"{record['tokens_per_second']:.0f}"
+            )
+        if progress.step % config.validate_every == 0 or last:
+            model.eval()
+            scores = validate(bare)
+            better = best.offer(model, score=scores[score], step=progress.step)
+            records.write(progress.step, {f"validation/{k}": v for k, v in scores.items()})
+            shown = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
+            log.info("step %d: %s%s", progress.step, shown, " (best)" if better else "")
+            meter.restart()
+        if progress.step % config.checkpoint_every == 0 or last:
+            checkpoints.save(progress)
+            meter.restart()
+    bar.close()
+    if config.trackers:
+        accelerator.end_training()
+    best.load_into(bare)
+    assert best.step is not None
+    assert best.score is not None
+    return Trained(progress.step, best.step, best.score, time.monotonic() - began)
+
+
+def _step(
+    model: nn.Module,
+    batches: list[Batch],
+    optimizer: torch.optim.Optimizer,
+    schedule: LambdaLR,
+    accelerator: Accelerator,
+    config: TrainingConfig,
+) -> tuple[float, int]:
+    """Take one optimizer step; returns the loss a weighted token and the tokens, both global.
+
+    Every token counts the same however rows fall into batches and processes: sums of losses are
+    divided by the weight of the whole step, not by that of a batch.
+    """
+    device = accelerator.device
+    weight = torch.stack([batch.weights_RT.sum() for batch in batches]).sum().to(device)
+    weight = accelerator.reduce(weight, reduction="sum").clamp(min=1e-9)
+    total = torch.zeros((), device=device)
+    for number, batch in enumerate(batches, start=1):
+        inputs, labels_RT, weights_RT = batch.to(device)
+        with _synchronized(model, accelerator, number == len(batches)):
+            logits_RTV = model(**inputs).logits
+            loss = weighted_cross_entropy(
+                logits_RTV.flatten(0, 1), labels_RT.flatten(), weights_RT.flatten(),
+                label_smoothing=config.label_smoothing,
+            )  # fmt: skip
+            # Processes average their gradients; the sum is meant.
+            accelerator.backward(loss / weight * accelerator.num_processes)
+        total += loss.detach()
+    accelerator.clip_grad_norm_(model.parameters(), config.clip_norm)
+    optimizer.step()
+    schedule.step()
+    optimizer.zero_grad()
+    total = accelerator.reduce(total, reduction="sum")
+    tokens = sum(batch.labels_RT.numel() for batch in batches) * accelerator.num_processes
+    return float(total / weight), tokens
+
+
+def _synchronized(model: nn.Module, accelerator: Accelerator, last: bool) -> Any:
+    """Share gradients between processes only with the last batch of a step."""
+    return accelerator.no_sync(model) if not last else _NOTHING
+
+
+class _Nothing:
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+_NOTHING = _Nothing()
+
+
+def _decay_groups(model: nn.Module, config: TrainingConfig) -> list[dict[str, Any]]:
+    trains = [p for p in model.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in trains if p.dim() >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in trains if p.dim() < 2], "weight_decay": 0.0},
+    ]
+
+
+def _rate(step: int, config: TrainingConfig) -> float:
+    """Share of the highest learning rate: a linear warm-up, then half a cosine."""
+    if step < config.warmup_steps:
+        return (step + 1) / config.warmup_steps
+    done = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+    return config.final_share + (1 - config.final_share) * cosine
+
+
+class _Meter:
+    """Mean loss and speed since the last record."""
+
+    def __init__(self) -> None:
+        self._losses: list[float] = []
+        self._tokens = 0
+        self._began = time.monotonic()
+
+    def add(self, loss: float, tokens: int) -> None:
+        self._losses.append(loss)
+        self._tokens += tokens
+
+    def flush(self) -> dict[str, float]:
+        seconds = max(time.monotonic() - self._began, 1e-9)
+        record = {
+            "loss": sum(self._losses) / len(self._losses),
+            "tokens_per_second": self._tokens / seconds,
+        }
+        self._losses = []
+        self.restart()
+        return record
+
+    def restart(self) -> None:
+        self._tokens = 0
+        self._began = time.monotonic()
+
+
+class _Records:
+    """``metrics.jsonl`` and the trackers; lines of steps that will be done again are dropped."""
+
+    def __init__(self, path: Path, accelerator: Accelerator, *, after: int) -> None:
+        self._path = path
+        self._accelerator = accelerator
+        if accelerator.is_main_process:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            kept = [line for line in _lines(path) if json.loads(line)["step"] <= after]
+            path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+
+    def write(self, step: int, values: dict[str, float]) -> None:
+        self._accelerator.log(values, step=step)
+        if self._accelerator.is_main_process:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"step": step, **values}) + "\n")
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """Yield the complete lines of a file; a kill may have cut the last one."""
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    yield from text.splitlines() if text.endswith("\n") else text.splitlines()[:-1]
+
+
+def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Flatten nested settings to the plain values that trackers take."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value if isinstance(value, (int, float, str, bool)) else str(value)
+    return flat
