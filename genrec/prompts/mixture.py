@@ -37,7 +37,7 @@ class Mixture:
     renderer: Renderer
 
     weights: Mapping[str, float]
-    """How many times an epoch shows each task's examples; 0.5 shows a half, drawn anew each time."""
+    """How many times an epoch shows each task's examples; 0.5 shows half of them, drawn anew."""
 
     every_position: bool
     """Learn the recommendation of all items of a history from one example, as a decoder can; else
@@ -68,7 +68,7 @@ class Mixture:
         }
 
     def epoch(self, number: int) -> Iterator[Example]:
-        """Render the examples of an epoch in an order that depends on nothing but seed and number."""
+        """Render the examples of an epoch, in an order that seed and number decide."""
         draw = np.random.default_rng([self.seed, number])
         picked: list[tuple[str, int]] = []
         for task, count in self.counts.items():

@@ -20,7 +20,7 @@ from genrec.recommender import Request
 from genrec.semantic_ids import SemanticIds
 
 Tokens = np.ndarray[Any, np.dtype[np.int32]]
-Weights = np.ndarray[Any, np.dtype[np.float32]]
+Weights = np.ndarray[Any, np.dtype[np.float64]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +36,9 @@ class PromptConfig:
     history_items: int = 50
     """Keep so many of the latest items of a history."""
 
+    prompt_tokens: int = 448
+    """Longest prompt, in tokens; the oldest items of a history that do not fit are left out."""
+
     history_cards: bool = False
     """Write the attributes of the history's items too, not their semantic IDs alone."""
 
@@ -46,7 +49,7 @@ class PromptConfig:
     """Loss weight of the history's own items: context reconstruction (UniMP, equation 7)."""
 
     def __post_init__(self) -> None:
-        for name in ("attribute_tokens", "history_items", "answer_tokens"):
+        for name in ("attribute_tokens", "history_items", "prompt_tokens", "answer_tokens"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if self.context_weight < 0:
@@ -62,6 +65,9 @@ class Example(NamedTuple):
     """Loss weight of each token of the prompt, for models that read prompt and answer as one."""
     answer: Tokens
     """Empty when the request is to be answered rather than learnt from."""
+
+
+_QUERY_TOKENS = 64
 
 
 class _Block(NamedTuple):
@@ -122,44 +128,47 @@ class Renderer:
             ValueError: When the request lacks what the task's prompt needs.
         """
         task = self.tasks[request.task]
-        tokens, weights = list(self.vocabulary.bos), [0.0] * len(self.vocabulary.bos)
+        parts: list[list[_Block] | None] = [[_Block(self.vocabulary.bos, 0.0)]]
         for text, slot in parse(_phrase(task, phrasing)):
-            written = self._text(text.strip())
-            blocks = [_Block(written, 0.0), *(self._fill(slot, request) if slot else [])]
-            for block in blocks:
-                tokens += block.tokens
-                weights += [block.weight] * len(block.tokens)
+            parts.append([_Block(self._text(text.strip()), 0.0)])
+            if slot is not None:
+                parts.append(None if slot == "history" else self._fill(slot, request))
+        rest = sum(len(block.tokens) for part in parts for block in part or ())
+        history = self._history(request.history, room=self.config.prompt_tokens - rest)
+        blocks = [block for part in parts for block in (history if part is None else part)]
         return Example(
             task.name,
-            np.asarray(tokens, dtype=np.int32),
-            np.asarray(weights, dtype=np.float32),
+            np.asarray([token for block in blocks for token in block.tokens], dtype=np.int32),
+            np.repeat([block.weight for block in blocks], [len(block.tokens) for block in blocks]),
             np.asarray(self._answer(task, answer), dtype=np.int32),
         )
 
     def _fill(self, slot: str, request: Request) -> list[_Block]:
-        if slot == "history":
-            return self._history(request.history)
         if slot == "query":
             if not request.query:
                 raise ValueError(f"the task {request.task!r} needs a query; the request has none")
-            return [_Block(self.vocabulary.encode(request.query, max_tokens=64), 0.0)]
+            return [_Block(self.vocabulary.encode(request.query, max_tokens=_QUERY_TOKENS), 0.0)]
         if request.item is None:
             raise ValueError(f"the task {request.task!r} needs an item; the request has none")
         if slot == "card":
             return self._card(request.item)
         return [_Block(self._item_tokens_NL[request.item].tolist(), 0.0)]
 
-    def _history(self, items: Sequence[int]) -> list[_Block]:
-        rows = list(items[-self.config.history_items :])
-        if not self.config.history_cards:
-            tokens = self._item_tokens_NL[rows].reshape(-1).tolist() if rows else []
-            return [_Block(tokens, self.config.context_weight)]
+    def _history(self, items: Sequence[int], *, room: int) -> list[_Block]:
+        """Write as many of the latest items as there is room for, oldest first."""
         weight = self.config.context_weight
-        return [
-            _Block(block.tokens, weight if i == 0 else 0.0)
-            for row in rows
-            for i, block in enumerate(self._card(row))
-        ]
+        written: list[list[_Block]] = []
+        for row in reversed(items[-self.config.history_items :]):
+            if self.config.history_cards:
+                code, description = self._card(row)
+                item = [_Block(code.tokens, weight), description]
+            else:
+                item = [_Block(self._item_tokens_NL[row].tolist(), weight)]
+            room -= sum(len(block.tokens) for block in item)
+            if room < 0:
+                break
+            written.append(item)
+        return [block for item in reversed(written) for block in item]
 
     def _write_card(self, row: int) -> list[_Block]:
         """Flatten an item: its ID, then key and value of each attribute (UniMP, equation 1).
@@ -178,7 +187,7 @@ class Renderer:
         if answer is None:
             return []
         if task.answer == "item":
-            return self._item_tokens_NL[int(answer)].tolist()
+            return [int(token) for token in self._item_tokens_NL[int(answer)]]
         if task.answer == "rating":
             answer = f"{float(answer):g}"
         tokens = self.vocabulary.encode(str(answer), max_tokens=self.config.answer_tokens)

@@ -4,7 +4,7 @@ import io
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import sentencepiece
 from transformers import LlamaTokenizer, PreTrainedTokenizerFast, T5Tokenizer
@@ -29,7 +29,7 @@ def train_tokenizer(
     corpus = ["0 1 2 3 4 5 6 7 8 9", *(line for line in map(clean, texts) if line)]
     if len(corpus) == 1:
         raise ValueError("there is no text to train a tokenizer on; are all attributes missing?")
-    special = (
+    special: dict[str, Any] = (
         {"unk_id": 0, "bos_id": 1, "eos_id": 2, "pad_id": 3}
         if kind == "llama"
         else {"pad_id": 0, "eos_id": 1, "unk_id": 2, "bos_id": -1}

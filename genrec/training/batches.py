@@ -186,8 +186,9 @@ class StepStream:
         epoch, skip = position
         while True:
             rows = self.collator.rows(self.mixture.epoch(epoch))
-            steps = iter(lambda rows=rows: list(islice(rows, self.rows_per_step)), [])
-            for number, step in enumerate(steps, start=1):
+            number = 0
+            while step := list(islice(rows, self.rows_per_step)):
+                number += 1
                 if number > skip:
                     step += [[] for _ in range(self.rows_per_step - len(step))]
                     yield Position(epoch, number), step
