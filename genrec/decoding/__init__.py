@@ -2,6 +2,7 @@
 
 from genrec.decoding.beam import Beams, beam_search, search
 from genrec.decoding.constraints import Constraints
+from genrec.decoding.processors import TrieLogitsProcessor, prefix_allowed_tokens_fn
 from genrec.decoding.steppers import Stepper, make_stepper
 from genrec.decoding.trie import TokenTrie
 
@@ -10,7 +11,9 @@ __all__ = [
     "Constraints",
     "Stepper",
     "TokenTrie",
+    "TrieLogitsProcessor",
     "beam_search",
     "make_stepper",
+    "prefix_allowed_tokens_fn",
     "search",
 ]

@@ -61,6 +61,10 @@ class Constraints:
     def __len__(self) -> int:
         return len(self.is_only_B)
 
+    def of(self, request_R: Tensor) -> "Constraints":
+        """Return the sets of some requests, in the order given; one may come several times."""
+        return Constraints(self.rank_BX[request_R], self.is_only_B[request_R])
+
     def count(self, first: Tensor, end: Tensor) -> Tensor:
         """Count the allowed items with ranks from ``first`` up to, not including, ``end``.
 

@@ -47,6 +47,11 @@ def make_stepper(
             f"attention_mask has the shape {tuple(mask_BP.shape)}, "
             f"but input_ids has {tuple(input_ids_BP.shape)}"
         )
+    if not _takes(model, "past_key_values"):
+        raise ValueError(
+            f"{type(_wrapped(model)).__name__} takes no past_key_values; beams need a model that "
+            "can go on from the keys and values of a prompt"
+        )
     if model.config.is_encoder_decoder:
         return EncoderDecoderStepper(model, input_ids_BP, mask_BP)
     if can_decode_trees(model):
@@ -57,16 +62,18 @@ def make_stepper(
 def can_decode_trees(model: PreTrainedModel) -> bool:
     """Tell whether a decoder can take all beams of a request as tokens of one row.
 
-    It must take positions from outside (unlike ALiBi, which counts places in the row), hold every
-    token in its cache (unlike sliding windows and recurrent states, which depend on the order of
-    the row) and attend by a mask of ours (unlike flash attention).
+    It must attend through the library's own interface, where our mask alone decides who sees whom
+    (unlike flash attention); take positions from outside (unlike ALiBi, which counts places in the
+    row); and hold every token in its cache (unlike sliding windows and recurrent states, which
+    depend on the order of the row).
     """
     config = model.config.get_text_config(decoder=True)
     return (
-        _takes(model, "position_ids")
+        bool(_wrapped(model)._supports_attention_backend)
+        and config._attn_implementation in ("sdpa", "eager")
+        and _takes(model, "position_ids")
         and not getattr(config, "alibi", False)
         and all(type(layer) is DynamicLayer for layer in DynamicCache(config=config).layers)
-        and config._attn_implementation in ("sdpa", "eager")
     )
 
 
@@ -165,7 +172,11 @@ class EncoderDecoderStepper:
     def __init__(
         self, model: PreTrainedModel, input_ids_BP: Tensor, attention_mask_BP: Tensor
     ) -> None:
+        start_token = getattr(model.config, "decoder_start_token_id", None)
+        if start_token is None:
+            raise ValueError("the model's config has no decoder_start_token_id; set one")
         self._model = model
+        self._start_token = start_token
         self._input_ids_BP = input_ids_BP
         self._mask_RP = attention_mask_BP
         self._encoded: Any = None
@@ -179,8 +190,7 @@ class EncoderDecoderStepper:
         self._encoded = self._model.get_encoder()(
             input_ids=self._input_ids_BP, attention_mask=self._mask_RP
         )
-        start = self._model.config.decoder_start_token_id
-        return self._decode(torch.full_like(self._input_ids_BP[:, :1], start))
+        return self._decode(torch.full_like(self._input_ids_BP[:, :1], self._start_token))
 
     def step(self, token_BW: Tensor, parent_BW: Tensor) -> Tensor:
         """Feed the newest token of every beam and return the logits of the next."""
@@ -255,6 +265,9 @@ def _rows_of(parent_BW: Tensor, width: int) -> Tensor:
 
 
 def _takes(model: PreTrainedModel, argument: str) -> bool:
-    # PEFT wraps a model in one whose forward takes anything.
-    wrapped = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return argument in inspect.signature(wrapped.forward).parameters
+    return argument in inspect.signature(_wrapped(model).forward).parameters
+
+
+def _wrapped(model: PreTrainedModel) -> PreTrainedModel:
+    # PEFT puts a model into one that says nothing of its own about what it can do.
+    return model.get_base_model() if hasattr(model, "get_base_model") else model

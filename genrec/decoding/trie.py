@@ -5,8 +5,8 @@ node then have ranks that follow each other, and so have the children of any nod
 all about a node, and one gather finds the children of many nodes at once. STATIC
 (https://arxiv.org/abs/2602.22647) decodes from such rows, compressed as in a sparse matrix (CSR).
 
-Shape letters in this file: B requests, W nodes per request, C children per node, N items,
-L levels, M nodes of a level, P nodes of the level above it (one, the root, above the first).
+Shape letters in this file: N items, M nodes of a level, C children of a node, R paths of T tokens
+each. Above the first level there is one node, the root.
 """
 
 import dataclasses
@@ -23,13 +23,13 @@ from genrec.semantic_ids import SemanticIds
 
 
 class Children(NamedTuple):
-    """The children of some nodes, padded to as many as any node of that level has."""
+    """The children of some nodes, padded to the most that any node of the level has."""
 
-    node_BWC: Tensor
-    """Nodes of the level below; a padded place repeats some other node."""
+    node: Tensor
+    """Nodes of the level below, of shape (..., C). A padded place holds one of another parent."""
 
-    present_BWC: Tensor
-    """Whether the place holds a child."""
+    is_present: Tensor
+    """Whether each place holds a child of its parent."""
 
 
 @dataclass(frozen=True)
@@ -39,25 +39,25 @@ class TrieLevel:
     token_M: Tensor
     """Vocabulary id of the code that leads to each node."""
 
-    rank_bounds_M: Tensor
-    """M + 1 bounds: the items below node ``m`` have the ranks from bound ``m`` to ``m + 1``."""
+    rank_bounds: Tensor
+    """M + 1 ranks: the items below node ``m`` have those from number ``m`` up to ``m + 1``."""
 
-    child_bounds_P: Tensor
-    """P + 1 bounds: the children of node ``p`` of the level above are nodes of this level."""
+    child_bounds: Tensor
+    """The same for the children, nodes of this level, of the nodes of the level above."""
 
     max_branch: int
     """The most children that any node of the level above has."""
 
-    def children(self, parent_BW: Tensor) -> Children:
-        """Find the children, at this level, of nodes of the level above."""
-        start_BW1 = self.child_bounds_P[parent_BW].long()[..., None]
-        end_BW1 = self.child_bounds_P[parent_BW + 1].long()[..., None]
-        node_BWC = start_BW1 + torch.arange(self.max_branch, device=start_BW1.device)
-        return Children(node_BWC.clamp_max(len(self.token_M) - 1), node_BWC < end_BW1)
+    def children(self, parent: Tensor) -> Children:
+        """Find the children, at this level, of nodes of the level above, of any shape."""
+        start, end = self.child_bounds[parent], self.child_bounds[parent + 1]
+        place_C = torch.arange(self.max_branch, device=parent.device)
+        node = start.long()[..., None] + place_C
+        return Children(node.clamp_max(len(self.token_M) - 1), node < end[..., None])
 
-    def ranks(self, node_BW: Tensor) -> tuple[Tensor, Tensor]:
+    def ranks(self, node: Tensor) -> tuple[Tensor, Tensor]:
         """Return the first rank below each node and the one after the last."""
-        return self.rank_bounds_M[node_BW].long(), self.rank_bounds_M[node_BW + 1].long()
+        return self.rank_bounds[node].long(), self.rank_bounds[node + 1].long()
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,8 @@ class TokenTrie:
             levels.append(
                 TrieLevel(
                     token_M=_tensor(code_N[first_rank_M] + start),
-                    rank_bounds_M=_tensor(bounds),
-                    child_bounds_P=_tensor(child_bounds),
+                    rank_bounds=_tensor(bounds),
+                    child_bounds=_tensor(child_bounds),
                     max_branch=int(np.diff(child_bounds).max()),
                 )
             )
@@ -112,6 +112,25 @@ class TokenTrie:
 
     def __len__(self) -> int:
         return len(self.row_N)
+
+    def walk(self, token_RT: Tensor) -> Tensor:
+        """Follow paths from the root and return the node of level T - 1 that each one ends at.
+
+        Raises:
+            ValueError: When no ID begins with such a path.
+        """
+        node_R = torch.zeros(len(token_RT), dtype=torch.long, device=token_RT.device)
+        for level, token_R in zip(self.levels, token_RT.T, strict=False):
+            child_RC, is_present_RC = level.children(node_R)
+            is_next_RC = is_present_RC & (level.token_M[child_RC] == token_R[:, None])
+            is_lost_R = ~is_next_RC.any(dim=1)
+            if is_lost_R.any():
+                row = int(is_lost_R.nonzero()[0])
+                raise ValueError(
+                    f"row {row}: no ID begins with the tokens {token_RT[row].tolist()}"
+                )
+            node_R = child_RC[is_next_RC]
+        return node_R
 
     @property
     def device(self) -> torch.device:
@@ -124,8 +143,8 @@ class TokenTrie:
             dataclasses.replace(
                 level,
                 token_M=level.token_M.to(device),
-                rank_bounds_M=level.rank_bounds_M.to(device),
-                child_bounds_P=level.child_bounds_P.to(device),
+                rank_bounds=level.rank_bounds.to(device),
+                child_bounds=level.child_bounds.to(device),
             )
             for level in self.levels
         ]

@@ -1,0 +1,116 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from genrec.decoding import TokenTrie
+from genrec.semantic_ids import SemanticIds
+from tests.decoding.tiny import continuations, item_tokens, random_ids
+
+SIX = SemanticIds(np.array([[1, 0], [0, 2], [1, 2], [0, 2], [0, 1], [1, 1]]), (2, 3))
+"""Level by level: code 0 has the children 1 and 2 (items 1 and 3), code 1 has 0, 1 and 2."""
+
+
+def test_items_are_sorted_by_code_and_then_by_row():
+    assert TokenTrie.from_semantic_ids(SIX, 10).row_N.tolist() == [4, 1, 3, 0, 5, 2]
+
+
+def test_ranks_invert_the_order():
+    trie = TokenTrie.from_semantic_ids(SIX, 10)
+    assert trie.rank_N[trie.row_N].tolist() == list(range(6))
+
+
+def test_levels_take_up_the_vocabulary_one_after_the_other():
+    first, second = TokenTrie.from_semantic_ids(SIX, 10).levels
+    assert first.token_M.tolist() == [10, 11]
+    assert second.token_M.tolist() == [13, 14, 12, 13, 14]
+
+
+def test_a_first_token_for_every_level_places_each_by_itself():
+    trie = TokenTrie.from_semantic_ids(SIX, [30, 5])
+    assert [level.token_M.tolist() for level in trie.levels] == [[30, 31], [6, 7, 5, 6, 7]]
+    assert trie.vocabulary_end == 32
+
+
+def test_bounds_say_which_items_and_children_a_node_has():
+    first, second = TokenTrie.from_semantic_ids(SIX, 10).levels
+    assert first.rank_bounds.tolist() == [0, 3, 6]
+    assert second.rank_bounds.tolist() == [0, 1, 3, 4, 5, 6]
+    assert first.child_bounds.tolist() == [0, 2]
+    assert second.child_bounds.tolist() == [0, 2, 5]
+
+
+def test_children_are_padded_to_the_widest_node_of_the_level():
+    level = TokenTrie.from_semantic_ids(SIX, 10).levels[1]
+    children = level.children(torch.tensor([[1, 0]]))
+    assert children.node.tolist() == [[[2, 3, 4], [0, 1, 2]]]
+    assert children.is_present.tolist() == [[[True, True, True], [True, True, False]]]
+
+
+def test_walking_ends_at_the_node_of_the_path():
+    trie = TokenTrie.from_semantic_ids(SIX, 10)
+    assert trie.walk(torch.tensor([[11, 12], [10, 14]])).tolist() == [2, 1]
+    assert trie.walk(torch.tensor([[11]])).tolist() == [1]
+    assert trie.walk(torch.empty(3, 0, dtype=torch.long)).tolist() == [0, 0, 0]
+
+
+def test_walking_off_the_trie_is_an_error_that_names_the_path():
+    trie = TokenTrie.from_semantic_ids(SIX, 10)
+    with pytest.raises(ValueError, match=r"row 1: no ID begins with the tokens \[10, 12\]"):
+        trie.walk(torch.tensor([[11, 12], [10, 12]]))
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    items=st.integers(1, 60),
+    sizes=st.lists(st.integers(1, 5), min_size=1, max_size=4),
+    seed=st.integers(0, 2**16),
+)
+def test_the_children_of_every_path_are_the_continuations_of_the_items(items, sizes, seed):
+    ids = random_ids(items, sizes, seed=seed, unique=False)
+    trie = TokenTrie.from_semantic_ids(ids, 40)
+    for path, tokens in continuations(ids).items():
+        level = trie.levels[len(path)]
+        node, is_present = level.children(trie.walk(torch.tensor([path], dtype=torch.long)))
+        assert level.token_M[node[is_present]].tolist() == tokens
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    items=st.integers(1, 60),
+    sizes=st.lists(st.integers(1, 5), min_size=1, max_size=4),
+    seed=st.integers(0, 2**16),
+)
+def test_the_ranks_below_a_leaf_are_the_items_that_share_its_id(items, sizes, seed):
+    ids = random_ids(items, sizes, seed=seed, unique=False)
+    trie = TokenTrie.from_semantic_ids(ids, 40)
+    paths = item_tokens(ids)
+    first, end = trie.levels[-1].ranks(trie.walk(torch.tensor(paths)))
+    for row in range(items):
+        sharing = [other for other in range(items) if paths[other] == paths[row]]
+        assert trie.row_N[first[row] : end[row]].tolist() == sharing
+
+
+def test_many_codes_per_level_do_not_overflow():
+    ids = SemanticIds(np.array([[65535] * 5, [0] * 5, [65535] * 4 + [3]]), (65536,) * 5)
+    trie = TokenTrie.from_semantic_ids(ids, 100)
+    assert trie.row_N.tolist() == [1, 2, 0]
+    assert trie.levels[4].token_M.tolist() == [100 + 4 * 65536 + code for code in (0, 3, 65535)]
+
+
+def test_the_same_trie_moves_to_another_device():
+    trie = TokenTrie.from_semantic_ids(SIX, 10).to("meta")
+    assert trie.device.type == "meta"
+    assert {t.device.type for level in trie.levels for t in (level.token_M, level.rank_bounds)} == {
+        "meta"
+    }
+
+
+@pytest.mark.parametrize(
+    ("first_token", "message"),
+    [([1, 2, 3], "3 vocabulary ids, but the IDs have 2 levels"), (-1, "holds -1")],
+)
+def test_wrong_first_tokens_are_refused(first_token, message):
+    with pytest.raises(ValueError, match=message):
+        TokenTrie.from_semantic_ids(SIX, first_token)
