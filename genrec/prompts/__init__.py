@@ -1,5 +1,6 @@
 """Tasks as data, the unified item format, and text that can never become control."""
 
+from genrec.prompts.corpus import corpus
 from genrec.prompts.mixture import Mixture
 from genrec.prompts.render import Example, PromptConfig, Renderer
 from genrec.prompts.sentencepiece import train_tokenizer
@@ -16,5 +17,6 @@ __all__ = [
     "Tasks",
     "Vocabulary",
     "clean",
+    "corpus",
     "train_tokenizer",
 ]

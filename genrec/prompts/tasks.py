@@ -4,7 +4,6 @@ import difflib
 import string
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +20,8 @@ SLOTS: dict[str, str] = {
     "item": "the semantic ID of the item that is asked about",
     "card": "the semantic ID and the attributes of the item that is asked about",
 }
+_BUILTIN = Path(__file__).parent / "task_files"
+
 ANSWERS = ("item", "rating", "text")
 
 
@@ -89,11 +90,8 @@ class Tasks(dict[str, Task]):
     @classmethod
     def load(cls, folders: Iterable[Path] = ()) -> "Tasks":
         """Read every ``*.yaml`` of the package and of ``folders``; later files win by name."""
-        with resources.as_file(resources.files(__package__) / "tasks") as builtin:
-            files = [
-                file for folder in (builtin, *folders) for file in sorted(folder.glob("*.yaml"))
-            ]
-            tasks = [read_task(file) for file in files]
+        files = [file for folder in (_BUILTIN, *folders) for file in sorted(folder.glob("*.yaml"))]
+        tasks = [read_task(file) for file in files]
         return cls({task.name: task for task in tasks})
 
     def __missing__(self, name: str) -> Task:

@@ -110,6 +110,12 @@ class Vocabulary:
         """The token that fills up a row."""
         return int(self.tokenizer.pad_token_id)
 
+    @property
+    def special(self) -> dict[str, int | None]:
+        """Numbers of the special tokens, by the names that model configs give them."""
+        bos = self.tokenizer.bos_token_id
+        return {"bos_token_id": bos, "eos_token_id": self.eos, "pad_token_id": self.pad}
+
     @cached_property
     def image(self) -> int:
         """The token that marks where a picture belongs."""

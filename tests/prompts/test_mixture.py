@@ -1,0 +1,102 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from genrec.data import leave_one_out
+from genrec.prompts import Mixture, PromptConfig, TaskError
+from tests.small_shop import small_dataset, small_renderer
+
+
+def mixture(weights, *, every_position=True, dataset=None, config=None, seed=0):
+    dataset = dataset or small_dataset()
+    return Mixture(
+        dataset=dataset,
+        train=leave_one_out(dataset.interactions).train,
+        renderer=small_renderer(dataset, config=config),
+        weights=weights,
+        every_position=every_position,
+        seed=seed,
+    )
+
+
+def test_a_decoder_reads_a_history_once_and_learns_every_item_of_it():
+    assert mixture({"recommend": 1.0}).counts == {"recommend": 30}
+
+
+def test_else_every_event_with_a_history_is_an_example():
+    # 6 events a user, 4 of them train, the first of which has no history.
+    assert mixture({"recommend": 1.0}, every_position=False).counts == {"recommend": 30 * 3}
+
+
+def test_long_histories_become_windows_that_cover_every_event():
+    mix = mixture({"recommend": 1.0}, config=PromptConfig(history_items=2))
+    # 4 train events: one window predicts the fourth from two, one the second from the first.
+    assert mix.counts == {"recommend": 30 * 2}
+
+
+def test_searches_are_the_events_with_a_query():
+    assert mixture({"search": 1.0}).counts == {"search": 30 * 2}
+
+
+def test_weights_set_the_share_of_each_task():
+    assert mixture({"rate": 0.5, "search": 2.0}).counts == {"rate": 60, "search": 120}
+
+
+def test_an_epoch_shows_what_the_counts_say():
+    mix = mixture({"recommend": 1.0, "rate": 0.5, "explain": 0.25})
+    assert Counter(example.task for example in mix.epoch(0)) == mix.counts
+
+
+def test_the_order_depends_on_the_epoch_and_the_seed_alone():
+    first, again, other_epoch, other_seed = (
+        [example.answer.tolist() for example in mixture({"recommend": 1.0}, seed=seed).epoch(epoch)]
+        for seed, epoch in ((0, 0), (0, 0), (0, 1), (1, 0))
+    )
+    assert first == again
+    assert first != other_epoch
+    assert first != other_seed
+
+
+@pytest.mark.parametrize("every_position", [True, False])
+def test_no_held_out_item_reaches_a_training_example(every_position):
+    dataset = small_dataset()
+    events = dataset.interactions
+    split = leave_one_out(events)
+    # Give every held-out event an item, a query and a text that nothing else has.
+    table = {name: np.array(getattr(events, name)) for name in ("item", "rating")}
+    table["item"][~split.train] = 11
+    table["item"][split.train] %= 11
+    held_out = type(events)(
+        users=events.users, offsets=events.offsets, item=table["item"], time=events.time,
+        rating=table["rating"], extras=events.extras,
+    )  # fmt: skip
+    dataset = type(dataset)(
+        catalogue=dataset.catalogue, interactions=held_out, name="held-out", info={}
+    )
+    mix = mixture(
+        {"recommend": 1.0, "search": 1.0, "rate": 1.0, "explain": 1.0},
+        every_position=every_position,
+        dataset=dataset,
+    )
+    secret = mix.renderer.vocabulary.item_tokens(mix.renderer.ids)[11].tolist()
+    for example in mix.epoch(0):
+        tokens = [*example.prompt.tolist(), *example.answer.tolist()]
+        assert secret not in [tokens[i : i + 2] for i in range(len(tokens) - 1)]
+
+
+def test_a_task_without_examples_is_refused():
+    dataset = small_dataset()
+    without = type(dataset.interactions)(
+        users=dataset.interactions.users, offsets=dataset.interactions.offsets,
+        item=dataset.interactions.item, time=dataset.interactions.time,
+        rating=dataset.interactions.rating,
+    )  # fmt: skip
+    bare = type(dataset)(catalogue=dataset.catalogue, interactions=without, name="bare", info={})
+    with pytest.raises(TaskError, match="no training examples for search"):
+        mixture({"recommend": 1.0, "search": 1.0}, dataset=bare)
+
+
+def test_weights_must_be_positive():
+    with pytest.raises(ValueError, match="above 0"):
+        mixture({"recommend": 0.0})
