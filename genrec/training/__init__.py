@@ -7,6 +7,7 @@ from genrec.training.batches import (
     Position,
     Seq2SeqCollator,
     StepStream,
+    make_collator,
 )
 from genrec.training.checkpoints import BestWeights, Checkpoints, Progress
 from genrec.training.loop import (
@@ -32,6 +33,7 @@ __all__ = [
     "TrainingConfig",
     "TrainingError",
     "make_accelerator",
+    "make_collator",
     "train",
     "weighted_cross_entropy",
 ]

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from genrec.prompts import Example, Mixture
 
@@ -158,6 +159,15 @@ class Seq2SeqCollator:
             "decoder_input_ids": torch.from_numpy(np.hstack([starts_R1, labels_RT[:, :-1]])),
         }
         return Batch(inputs, torch.from_numpy(labels_RT), torch.from_numpy(weights_RT))
+
+
+def make_collator(
+    model: PreTrainedModel, *, pad: int, row_tokens: int
+) -> PackingCollator | Seq2SeqCollator:
+    """Choose the collator that fits the kind of model."""
+    if model.config.is_encoder_decoder:
+        return Seq2SeqCollator(pad=pad, start=model.config.decoder_start_token_id)
+    return PackingCollator(row_tokens=row_tokens, pad=pad)
 
 
 class Position(NamedTuple):

@@ -246,7 +246,8 @@ def _step(
     for number, batch in enumerate(batches, start=1):
         inputs, labels_RT, weights_RT = batch.to(device)
         with _synchronized(model, accelerator, number == len(batches)):
-            logits_RTV = model(**inputs).logits
+            # transformers tells packed examples apart only where it keeps no cache.
+            logits_RTV = model(**inputs, use_cache=False).logits
             loss = weighted_cross_entropy(
                 logits_RTV.flatten(0, 1), labels_RT.flatten(), weights_RT.flatten(),
                 label_smoothing=config.label_smoothing,
