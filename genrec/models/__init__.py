@@ -1,10 +1,10 @@
 """Language models: backbones, their adaptation, and what they lack for small data."""
 
-from genrec.models.adapt import AdaptConfig, adapt, trainable_share
+from genrec.models.adapt import AdaptConfig, adapt, merge, trainable_share
 from genrec.models.backbone import (
     BackboneConfig,
-    SpecialTokens,
     TinyConfig,
+    build_backbone,
     build_tiny,
     is_encoder_decoder,
     load_pretrained,
@@ -13,11 +13,12 @@ from genrec.models.backbone import (
 __all__ = [
     "AdaptConfig",
     "BackboneConfig",
-    "SpecialTokens",
     "TinyConfig",
     "adapt",
+    "build_backbone",
     "build_tiny",
     "is_encoder_decoder",
     "load_pretrained",
+    "merge",
     "trainable_share",
 ]

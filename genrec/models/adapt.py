@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
 from transformers import PreTrainedModel
 
@@ -52,16 +52,19 @@ def adapt(
     return get_peft_model(model, lora)
 
 
+def merge(model: PreTrainedModel) -> PreTrainedModel:
+    """Fold adapters into the weights; a model without them stays as it is."""
+    return model.merge_and_unload() if isinstance(model, PeftModel) else model
+
+
 def embedding_names(model: PreTrainedModel) -> list[str]:
-    """Name the modules that hold rows of tokens, each set of weights once."""
+    """Name the modules that hold rows of tokens; tied ones once, by the input's name."""
     inputs, outputs = model.get_input_embeddings(), model.get_output_embeddings()
-    modules: list[nn.Module] = [inputs]
-    if outputs is not None and outputs.weight is not inputs.weight:
-        modules.append(outputs)
-    names = {module: name for name, module in model.named_modules(remove_duplicate=False)}
-    # T5 reaches its shared rows by three names; the model's own attribute comes first.
-    first = dict(reversed([(m, n) for n, m in model.named_modules(remove_duplicate=False)]))
-    return [first.get(module, names[module]).rpartition(".")[2] for module in modules]
+    tied = outputs is None or outputs.weight is inputs.weight
+    modules = [inputs] if tied else [inputs, outputs]
+    # A T5 lists its shared rows first, then again as embed_tokens of encoder and decoder.
+    named = [(n, m) for n, m in model.named_modules(remove_duplicate=True)]
+    return [next(n.rpartition(".")[2] for n, m in named if m is module) for module in modules]
 
 
 def trainable_share(model: nn.Module) -> tuple[int, int]:

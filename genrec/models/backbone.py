@@ -1,6 +1,6 @@
 """The language model: any Hugging Face decoder or encoder-decoder, or a tiny one from scratch."""
 
-import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -19,8 +19,6 @@ from transformers import (
 )
 
 from genrec.models.dropout import add_residual_dropout
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,14 +69,42 @@ class BackboneConfig:
     """In what precision a pretrained model's weights are held."""
 
 
-class SpecialTokens(dict[str, int | None]):
-    """Numbers of ``bos_token_id``, ``eos_token_id`` and ``pad_token_id``, as model configs take."""
+SpecialTokens = Mapping[str, int | None]
+"""Numbers of ``bos_token_id``, ``eos_token_id`` and ``pad_token_id``, as model configs take."""
+
+
+def build_backbone(
+    config: BackboneConfig,
+    *,
+    vocabulary_size: int,
+    special: SpecialTokens,
+    max_tokens: int,
+    seed: int,
+) -> PreTrainedModel:
+    """Load the pretrained model that the config names, or make a tiny one."""
+    if config.path is None:
+        return build_tiny(
+            config.tiny, vocabulary_size=vocabulary_size, special=special, max_tokens=max_tokens,
+            seed=seed,
+        )  # fmt: skip
+    dtype = torch.bfloat16 if config.dtype == "bfloat16" else torch.float32
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)  # new rows of the embeddings are drawn
+        return load_pretrained(config.path, dtype=dtype, vocabulary_size=vocabulary_size)
 
 
 def build_tiny(
     config: TinyConfig, *, vocabulary_size: int, special: SpecialTokens, max_tokens: int, seed: int
 ) -> PreTrainedModel:
-    """Make a small model with random weights that depend on the seed alone."""
+    """Make a small model with random weights that depend on the seed alone.
+
+    Args:
+        config: Its shape.
+        vocabulary_size: Rows of the embeddings.
+        special: Numbers of the special tokens.
+        max_tokens: Longest prompt and answer together; a T5 knows no such bound.
+        seed: Decides the weights.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return _TINY[config.architecture](config, vocabulary_size, special, max_tokens)
