@@ -37,7 +37,7 @@ class Catalogue:
             raise DataError(f"the first column must be {ITEM_ID!r}; there are {table.columns}")
         for name, dtype in table.schema.items():
             _check_type(name, dtype)
-        _check_ids(table[ITEM_ID])
+        check_item_ids(table[ITEM_ID])
         floats = [name for name, dtype in table.schema.items() if dtype.is_float()]
         texts = [name for name, dtype in table.schema.items() if dtype == pl.String]
         table = table.with_columns(
@@ -96,8 +96,12 @@ class Catalogue:
             if name not in self.attributes:
                 hint = did_you_mean(name, self.attributes)
                 raise DataError(f"the catalogue has no attribute {name!r}; {hint}")
-        columns = ((name, self.table[name]) for name in self.attributes if name in wanted)
-        return {name: value for name, column in columns if (value := column[row]) is not None}
+        told = ((name, self._columns[name][row]) for name in self.attributes if name in wanted)
+        return {name: value for name, value in told if value is not None}
+
+    @cached_property
+    def _columns(self) -> dict[str, pl.Series]:
+        return {name: self.table[name] for name in self.attributes}
 
     @cached_property
     def has_picture(self) -> Bools:
@@ -136,17 +140,27 @@ def _check_type(name: str, dtype: pl.DataType) -> None:
         )
 
 
-def _check_ids(ids: pl.Series) -> None:
+def check_item_ids(
+    ids: pl.Series, *, source: str = "the catalogue", rows: pl.Series | None = None
+) -> None:
+    """Refuse a catalogue that is empty, or in which an item has no id or the id of another.
+
+    Args:
+        ids: The raw ids.
+        source: What errors call the place where they come from.
+        rows: Their row numbers there; counted from 0 when left out.
+    """
     if ids.is_empty():
-        raise DataError("the catalogue has no items")
+        raise DataError(f"{source} has no items")
+    number = rows if rows is not None else pl.Series(np.arange(len(ids)))
     unnamed = (ids.is_null() | (ids == "")).arg_true()
     if len(unnamed):
-        raise DataError(f"item {unnamed[0]} has no {ITEM_ID}")
+        raise DataError(f"{source}, row {number[unnamed[0]]} has no {ITEM_ID}; drop it or name it")
     repeated = (~ids.is_first_distinct()).arg_true()
     if len(repeated):
-        second = int(repeated[0])
-        first = int((ids == ids[second]).arg_true()[0])
+        second = ids[repeated[0]]
+        first = number[(ids == second).arg_true()[0]]
         raise DataError(
-            f"the {ITEM_ID} {ids[second]!r} stands in rows {first} and {second}; "
+            f"{source}, row {number[repeated[0]]} repeats the {ITEM_ID} {second!r} of row {first}; "
             "keep one row per item"
         )

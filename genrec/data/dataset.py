@@ -9,6 +9,7 @@ import polars as pl
 
 from genrec.artifacts import ArtifactError, fingerprint, read_json, write_directory, write_json
 from genrec.data.catalogue import Catalogue
+from genrec.data.errors import DataError
 from genrec.data.interactions import Interactions
 
 ITEMS_FILE = "items.parquet"
@@ -35,6 +36,13 @@ class Dataset:
 
     info: dict[str, Any] = field(default_factory=dict)
     """Whatever is worth knowing: ``source``, ``licence``, ``pictures`` (missing ones counted)."""
+
+    def __post_init__(self) -> None:
+        if self.interactions.item.max() >= len(self.catalogue):
+            raise DataError(
+                f"an event names item {self.interactions.item.max()}, but the catalogue has "
+                f"{len(self.catalogue)} items"
+            )
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Dataset) and self.fingerprint == other.fingerprint
@@ -87,6 +95,7 @@ class Dataset:
             interactions = Interactions.from_table(
                 pl.scan_parquet(path / INTERACTIONS_FILE),
                 catalogue,
+                source=str(path / INTERACTIONS_FILE),
                 time_is_relative=about["time_is_relative"],
             )
             dataset = cls(catalogue, interactions, about["name"], about["info"])

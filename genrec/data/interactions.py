@@ -13,7 +13,7 @@ import polars as pl
 from genrec.artifacts import fingerprint
 from genrec.data.catalogue import Bools, Catalogue
 from genrec.data.columns import series_fingerprint, table_fingerprint
-from genrec.data.errors import DataError, Source, did_you_mean
+from genrec.data.errors import DataError, did_you_mean
 
 Int32s = np.ndarray[Any, np.dtype[np.int32]]
 Int64s = np.ndarray[Any, np.dtype[np.int64]]
@@ -61,11 +61,18 @@ class Interactions:
         ):
             if length != len(self.item):
                 raise DataError(f"{name} has {length} events, but item has {len(self.item)}")
-        if len(self.offsets) != len(self.users) + 1 or self.offsets[-1] != len(self.item):
+        offsets = self.offsets
+        if len(offsets) != len(self.users) + 1 or offsets[0] != 0 or offsets[-1] != len(self):
             raise DataError(
-                f"{len(self.offsets)} offsets that end at {self.offsets[-1]} do not fit "
-                f"{len(self.users)} users and {len(self.item)} events"
+                f"{len(offsets)} offsets from {offsets[0]} to {offsets[-1]} do not fit "
+                f"{len(self.users)} users and {len(self)} events"
             )
+        if len(self.users) == 0 or (np.diff(offsets) < 1).any():
+            raise DataError("every user must have an event, and there must be a user")
+        backwards = np.flatnonzero(np.diff(self.time) < 0) + 1
+        unsorted = backwards[~np.isin(backwards, offsets)]
+        if len(unsorted):
+            raise DataError(f"event {unsorted[0]} is earlier than the one before it, same user")
 
     def __len__(self) -> int:
         return len(self.item)
@@ -82,7 +89,7 @@ class Interactions:
         table: pl.DataFrame | pl.LazyFrame,
         catalogue: Catalogue,
         *,
-        source: Source = Source(),  # noqa: B008  (frozen)
+        source: str = "the table of interactions",
         time_is_relative: bool = False,
     ) -> "Interactions":
         """Sort events and turn raw ids into rows, streaming where the table is lazy.
@@ -91,7 +98,7 @@ class Interactions:
             table: Columns ``user`` and ``item`` (raw ids), ``time`` (whole seconds), and optionally
                 ``rating`` and some of ``EXTRAS``.
             catalogue: The items that events may name.
-            source: What errors call the table.
+            source: What errors call the table; its rows count from 0.
             time_is_relative: Whether times count from each user's first event.
 
         Raises:
@@ -104,7 +111,7 @@ class Interactions:
         users = table.select(pl.col("user").cast(pl.String).unique(maintain_order=True))
         user_ids = users.collect(engine="streaming")["user"].drop_nulls()
         if user_ids.is_empty():
-            raise DataError(f"{source.name} has no rows; an interaction is a user, an item, a time")
+            raise DataError(f"{source} has no rows; an interaction is a user, an item, a time")
         rating = pl.col("rating") if "rating" in names else pl.lit(None)
         events = (
             table.select(
@@ -210,22 +217,22 @@ def _code_of(column: str, ids: pl.Series) -> pl.Expr:
     return pl.col(column).cast(pl.String).cast(pl.Enum(ids), strict=False).to_physical()
 
 
-def _check_columns(names: list[str], source: Source) -> None:
+def _check_columns(names: list[str], source: str) -> None:
     for name in ("user", "item", "time"):
         if name not in names:
-            raise DataError(f"{source.name} has no column {name!r}; it has {names}")
+            raise DataError(f"{source} has no column {name!r}; it has {names}")
     for name in names:
         if name not in ("user", "item", "time", "rating", *EXTRAS):
             hint = did_you_mean(name, ("rating", *EXTRAS))
-            raise DataError(f"{source.name} has an unknown column {name!r}; {hint}")
+            raise DataError(f"{source} has an unknown column {name!r}; {hint}")
 
 
-def _first_gap(table: pl.LazyFrame, catalogue: Catalogue, source: Source) -> DataError:
+def _first_gap(table: pl.LazyFrame, catalogue: Catalogue, source: str) -> DataError:
     """Describe the first event without a user or a time, or about an item that does not exist."""
     known = _code_of("item", catalogue.table["item_id"]).is_not_null()
     gap = pl.col("user").is_null() | pl.col("time").is_null() | ~known
     row = table.with_row_index("row").filter(gap).head(1).collect().row(0, named=True)
-    where = source.at(row["row"])
+    where = f"{source}, row {row['row']}"
     for name in ("user", "item", "time"):
         if row[name] is None:
             return DataError(f"{where} has no {name}; drop the row or fill it in")

@@ -1,0 +1,106 @@
+"""Pictures of items from a folder or a zip file, each checked before it is taken."""
+
+import io
+import logging
+import zipfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path, PurePosixPath
+from typing import Any, Final, NamedTuple
+
+import polars as pl
+from PIL import Image
+from tqdm import tqdm
+
+from genrec.data.catalogue import PICTURE
+from genrec.data.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+SUFFIXES: Final = (".jpg", ".jpeg", ".png")
+NAMED_BROKEN: Final = 20
+"""How many broken files the report names."""
+
+
+class Pictures(NamedTuple):
+    """The pictures of a catalogue, row by row, and how many are absent and why."""
+
+    column: pl.Series
+    report: dict[str, Any]
+
+
+def read_pictures(path: Path, item_ids: Sequence[str]) -> Pictures:
+    """Read the picture ``<item_id>.jpg``, ``.jpeg`` or ``.png`` of every item.
+
+    A picture that does not exist or cannot be decoded is missing: counted, reported, never an
+    error, for real catalogues lack some.
+
+    Args:
+        path: A folder or a zip file; folders inside it do not matter.
+        item_ids: The items of the catalogue, in order.
+
+    Raises:
+        DataError: When the folder or zip file cannot be read at all, or holds no picture of any
+            item.
+    """
+    with ExitStack() as stack:
+        files = _files(path, stack)
+        encoded: list[bytes | None] = []
+        broken = []
+        for item_id in tqdm(item_ids, "pictures", unit="items", disable=None):
+            read = files.get(item_id)
+            content = None
+            if read is not None:
+                content = _sound(read)
+                if content is None:
+                    broken.append(item_id)
+            encoded.append(content)
+    present = sum(content is not None for content in encoded)
+    missing = sum(item_id not in files for item_id in item_ids)
+    if broken:
+        logger.warning("%d pictures in %s are broken: %s", len(broken), path, broken[:NAMED_BROKEN])
+    if missing == len(item_ids):
+        raise DataError(
+            f"{path} has {len(files)} pictures, but none of an item; "
+            f"they must be named like {item_ids[0]}.jpg"
+        )
+    report = {
+        "present": present,
+        "missing": missing,
+        "broken": len(broken),
+        "broken_items": broken[:NAMED_BROKEN],
+        "of_no_item": len(files) + missing - len(item_ids),
+    }
+    return Pictures(pl.Series(PICTURE, encoded, dtype=pl.Binary), report)
+
+
+def _files(path: Path, stack: ExitStack) -> dict[str, Callable[[], bytes]]:
+    """Map the stem of every picture file to what reads it."""
+    if path.is_dir():
+        return {
+            file.stem: file.read_bytes
+            for file in sorted(path.rglob("*"))
+            if file.suffix.lower() in SUFFIXES
+        }
+    if not path.is_file():
+        raise DataError(f"{path} does not exist; give a folder or a zip file of pictures")
+    try:
+        archive = stack.enter_context(zipfile.ZipFile(path))
+    except zipfile.BadZipFile as error:
+        raise DataError(f"{path} is no zip file, or breaks off ({error}); copy it again") from error
+    return {
+        PurePosixPath(name).stem: lambda name=name: archive.read(name)  # type: ignore[misc]
+        for name in archive.namelist()
+        if PurePosixPath(name).suffix.lower() in SUFFIXES
+    }
+
+
+def _sound(read: Callable[[], bytes]) -> bytes | None:
+    """Read a picture; ``None`` where it cannot be decoded to its last pixel."""
+    try:
+        content = read()
+        with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as image:
+            image.load()
+    except (OSError, SyntaxError, ValueError, zipfile.BadZipFile, Image.DecompressionBombError):
+        return None
+    return content
