@@ -46,6 +46,11 @@ class TinyConfig:
     text_pieces: int = 2000
     """Size at most of the SentencePiece vocabulary that is trained on the catalogue."""
 
+    @property
+    def tokenizer_kind(self) -> Literal["llama", "t5"]:
+        """Whose tokenizer goes with the model."""
+        return "t5" if self.architecture == "t5" else "llama"
+
     def __post_init__(self) -> None:
         if self.hidden_size % self.heads:
             raise ValueError(

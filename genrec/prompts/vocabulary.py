@@ -10,7 +10,7 @@ Shape letters in this file: N items, L levels.
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -20,7 +20,7 @@ import numpy as np
 from tokenizers import AddedToken, Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from genrec.artifacts import ArtifactError, fingerprint
+from genrec.artifacts import ArtifactError, fingerprint, write_directory
 from genrec.semantic_ids import SemanticIds, code_token
 
 IMAGE = "[IMG]"
@@ -69,6 +69,19 @@ class Vocabulary:
                 f"{len(codes) - added} semantic-ID tokens are in the tokenizer already"
             )
         return cls._checked(tokenizer, ids.codebook_sizes)
+
+    @classmethod
+    def kept_in(
+        cls,
+        path: Path | str,
+        ids: SemanticIds,
+        make_tokenizer: Callable[[], PreTrainedTokenizerFast],
+    ) -> "Vocabulary":
+        """Read the vocabulary that a run keeps in a folder, or make it there the first time."""
+        if not Path(path).is_dir():
+            with write_directory(path) as folder:
+                cls.extend(make_tokenizer(), ids).save(folder)
+        return cls.load(path, ids.codebook_sizes)
 
     @classmethod
     def load(cls, path: Path | str, codebook_sizes: Sequence[int]) -> "Vocabulary":

@@ -18,6 +18,7 @@ from genrec.training.loop import (
     train,
 )
 from genrec.training.losses import weighted_cross_entropy
+from genrec.training.run_folder import claim_run_folder
 
 __all__ = [
     "Batch",
@@ -32,6 +33,7 @@ __all__ = [
     "Trained",
     "TrainingConfig",
     "TrainingError",
+    "claim_run_folder",
     "make_accelerator",
     "make_collator",
     "train",
