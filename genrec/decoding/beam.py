@@ -5,6 +5,7 @@ each, V vocabulary.
 """
 
 import itertools
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -71,13 +72,13 @@ def search(
         raise ValueError(f"beams is {beams}; ask for at least 1")
     logits_BWV = stepper.prefill()
     _refuse_misfits(logits_BWV, trie, constraints)
-    front = _root(logits_BWV)
-    front = _grow(front, trie.levels[0], logits_BWV, beams, constraints, renormalise)
+    grow = partial(_grow, beams=beams, constraints=constraints, renormalise=renormalise)
+    front = grow(_root(logits_BWV), logits_BWV, trie.levels[0])
     for above, level in itertools.pairwise(trie.levels):
         token_BW = above.token_M[front.node_BW].long()
         logits_BWV = stepper.step(token_BW, front.parent_BW)
-        front = _grow(front, level, logits_BWV, beams, constraints, renormalise)
-    return _items_at(front, trie, beams, constraints)
+        front = grow(front, logits_BWV, level)
+    return _items_at(front, trie, beams=beams, constraints=constraints)
 
 
 class _Front(NamedTuple):
@@ -98,8 +99,9 @@ def _root(logits_B1V: Tensor) -> _Front:
 
 def _grow(
     front: _Front,
-    level: TrieLevel,
     logits_BWV: Tensor,
+    level: TrieLevel,
+    *,
     beams: int,
     constraints: Constraints | None,
     renormalise: bool,
@@ -124,7 +126,9 @@ def _grow(
     )
 
 
-def _items_at(front: _Front, trie: TokenTrie, beams: int, constraints: Constraints | None) -> Beams:
+def _items_at(
+    front: _Front, trie: TokenTrie, *, beams: int, constraints: Constraints | None
+) -> Beams:
     """Write out the items at the leaves, all of one leaf before those of the next."""
     first_BW, end_BW = trie.levels[-1].ranks(front.node_BW)
     count_BW = end_BW - first_BW if constraints is None else constraints.count(first_BW, end_BW)

@@ -108,14 +108,12 @@ class TreeStepper:
         inherited_BWT = self._path_BWT.gather(
             1, parent_BW[..., None].expand(-1, -1, self._path_BWT.shape[2])
         )
-        itself_BWW = torch.eye(width, dtype=torch.bool, device=token_BW.device).expand(
-            batch, -1, -1
-        )
-        self._path_BWT = torch.cat([inherited_BWT, itself_BWW], dim=2)
+        itself_WW = torch.eye(width, dtype=torch.bool, device=token_BW.device)
+        self._path_BWT = torch.cat([inherited_BWT, itself_WW.expand(batch, -1, -1)], dim=2)
         prompt_BWP = self._prompt.mask_BP[:, None].expand(-1, width, -1)
         logits_BWV: Tensor = self._model(
             input_ids=token_BW,
-            attention_mask=self._prepared(torch.cat([prompt_BWP, self._path_BWT], dim=2)),
+            attention_mask=self._four_axes(torch.cat([prompt_BWP, self._path_BWT], dim=2)),
             position_ids=self._position_B1.expand(-1, width),
             past_key_values=self._cache,
             use_cache=True,
@@ -123,14 +121,14 @@ class TreeStepper:
         self._position_B1 = self._position_B1 + 1
         return logits_BWV
 
-    def _prepared(self, sees_BQS: Tensor) -> Tensor:
-        """Write a mask as the model's attention wants it; it passes on what has four axes."""
-        sees_B1QS = sees_BQS[:, None]
+    def _four_axes(self, sees_BWS: Tensor) -> Tensor:
+        """Write a mask over all S tokens with four axes: attention takes such a one as it is."""
+        sees_B1WS = sees_BWS[:, None]
         if self._model.config.get_text_config(decoder=True)._attn_implementation == "sdpa":
-            return sees_B1QS
+            return sees_B1WS
         dtype = self._model.dtype
         hidden = torch.finfo(dtype).min
-        return torch.zeros_like(sees_B1QS, dtype=dtype).masked_fill(~sees_B1QS, hidden)
+        return torch.zeros_like(sees_B1WS, dtype=dtype).masked_fill(~sees_B1WS, hidden)
 
 
 class ReorderStepper:
@@ -224,12 +222,11 @@ class _Prompt:
         self._model = model
         self._input_ids_BP = input_ids_BP
         self.mask_BP = attention_mask_BP.bool()
-        is_padded_right_B = ~self.mask_BP[:, -1] | (self.mask_BP[:, 1:] < self.mask_BP[:, :-1]).any(
-            1
-        )
-        if is_padded_right_B.any():
+        ends_early_B = (self.mask_BP[:, 1:] < self.mask_BP[:, :-1]).any(dim=1)
+        is_refused_B = ends_early_B | ~self.mask_BP[:, -1]
+        if is_refused_B.any():
             raise ValueError(
-                f"prompt {int(is_padded_right_B.nonzero()[0])} is not padded on the left; "
+                f"prompt {int(is_refused_B.nonzero()[0])} is empty or not padded on the left; "
                 "set padding_side='left' on the tokenizer"
             )
         self.length_B1 = self.mask_BP.sum(dim=1, keepdim=True)

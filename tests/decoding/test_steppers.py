@@ -130,14 +130,14 @@ def test_a_model_without_keys_and_values_is_refused():
 
 def test_prompts_padded_on_the_right_are_refused():
     prompts, mask = ragged_prompts((5, 3), padding="right")
-    with pytest.raises(ValueError, match="prompt 1 is not padded on the left"):
+    with pytest.raises(ValueError, match="prompt 1 is empty or not padded on the left"):
         beam_search(tiny_model("llama"), TRIE, prompts, mask, beams=2)
 
 
 def test_an_empty_prompt_is_refused():
     prompts, mask = ragged_prompts((5, 3))
     mask[1] = 0
-    with pytest.raises(ValueError, match="prompt 1"):
+    with pytest.raises(ValueError, match="prompt 1 is empty"):
         beam_search(tiny_model("llama"), TRIE, prompts, mask, beams=2)
 
 
