@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
 T = TypeVar("T")
+
+# The docstrings under the fields are the help texts.
+set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
 
 class ConfigError(ValueError):
@@ -37,7 +40,7 @@ def parse_args(config: type[T], doc: str | None, args: Sequence[str] | None = No
     try:
         for path in _config_paths(args):
             _refuse_unknown_fields(config, _read_yaml(path), source=str(path))
-        namespace = parser.instantiate_classes(parser.parse_args(args))
+        namespace = parser.instantiate(parser.parse_args(args))
         return _build(config, namespace)
     except ConfigError as error:
         parser.error(str(error))
@@ -56,7 +59,7 @@ def load_config(config: type[T], path: Path | str, overrides: Sequence[str] = ()
     parser.add_class_arguments(config)
     try:
         namespace = parser.parse_args([f"--config={path}", *overrides])
-        return _build(config, parser.instantiate_classes(namespace))
+        return _build(config, parser.instantiate(namespace))
     except (ValueError, TypeError) as error:
         raise ConfigError(f"{path}: {error}") from error
     except Exception as error:  # jsonargparse's ArgumentError is not a ValueError

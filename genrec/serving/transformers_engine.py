@@ -60,18 +60,17 @@ class TransformersRecommender:
         """
         if k < 1:
             raise ValueError(f"k is {k}; ask for at least 1 item")
+        constraints = Constraints.from_items(
+            self._trie,
+            exclude=[request.exclude for request in requests],
+            only=[request.only for request in requests],
+        )
         answers: dict[int, Ranking] = {}
         for rows, prompts in self._batches(requests):
-            batch = [requests[row] for row in rows]
-            constraints = Constraints.from_items(
-                self._trie,
-                exclude=[request.exclude for request in batch],
-                only=[request.only for request in batch],
-            )
             tokens_BP, seen_BP = self._pad(prompts)
             items_BK, scores_BK = beam_search(
                 self._model, self._trie, tokens_BP, seen_BP,
-                beams=max(k, self._beams), constraints=constraints,
+                beams=max(k, self._beams), constraints=constraints.of(torch.tensor(rows)),
             )  # fmt: skip
             for row, items_K, scores_K in zip(
                 rows, items_BK.cpu().numpy(), scores_BK.cpu().numpy(), strict=True
