@@ -1,0 +1,36 @@
+"""Honest scoring of any recommender: metrics with intervals, baselines, reports."""
+
+from genrec.eval.baselines import (
+    MeanRatingConfig,
+    MeanRatingRecommender,
+    PopularityRecommender,
+)
+from genrec.eval.harness import ProtocolError, evaluate
+from genrec.eval.intervals import Comparison, Interval, bootstrap, compare
+from genrec.eval.item_knn import ItemKNNConfig, ItemKNNRecommender, tune_item_knn
+from genrec.eval.questions import LeakError, TaskError
+from genrec.eval.ranking import hit_rate_at, mrr_at, ndcg_at, recall_at
+from genrec.eval.results import Results, TaskResults
+
+__all__ = [
+    "Comparison",
+    "Interval",
+    "ItemKNNConfig",
+    "ItemKNNRecommender",
+    "LeakError",
+    "MeanRatingConfig",
+    "MeanRatingRecommender",
+    "PopularityRecommender",
+    "ProtocolError",
+    "Results",
+    "TaskError",
+    "TaskResults",
+    "bootstrap",
+    "compare",
+    "evaluate",
+    "hit_rate_at",
+    "mrr_at",
+    "ndcg_at",
+    "recall_at",
+    "tune_item_knn",
+]

@@ -1,0 +1,123 @@
+"""The simplest recommenders, which every other one must beat.
+
+Shape letters in this file: B requests, I events, N items, U users.
+"""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from genrec.data import Dataset
+from genrec.eval.intervals import Floats
+from genrec.eval.questions import Bools
+from genrec.eval.top_items import tie_breaks
+from genrec.recommender import Ranking, Request
+
+
+class PopularityRecommender:
+    """Recommends what most train events are about, whatever the user has done.
+
+    Scores are shares of the train events.
+    """
+
+    def __init__(self, dataset: Dataset, train: Bools, *, seed: int = 0) -> None:
+        """Count the train events of every item.
+
+        Args:
+            dataset: The data.
+            train: Which events may be learned from.
+            seed: Orders items that are equally popular.
+        """
+        count_N = popularity(dataset, train)
+        self._share_N = count_N / max(count_N.sum(), 1)
+        self._order = np.lexsort((tie_breaks(len(count_N), seed), -count_N)).tolist()
+
+    def recommend(self, requests: Sequence[Request], k: int) -> list[Ranking]:
+        """Rank the most popular items that each request allows."""
+        return [self._rank(request, k) for request in requests]
+
+    def generate(self, requests: Sequence[Request]) -> list[str]:
+        """Refuse: popularity has no words."""
+        raise NotImplementedError("popularity only ranks items; it answers no 'rate' or 'explain'")
+
+    def _rank(self, request: Request, k: int) -> Ranking:
+        excluded = set(request.exclude)
+        only = None if request.only is None else set(request.only)
+        allowed = (
+            item for item in self._order if item not in excluded and (only is None or item in only)
+        )
+        items_K = np.fromiter(itertools.islice(allowed, k), dtype=np.int64)
+        if not len(items_K):
+            raise ValueError("a request allows no item: its 'only' and 'exclude' leave none")
+        return Ranking(items_K, self._share_N[items_K].astype(np.float32))
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeanRatingConfig:
+    """How far the mean ratings of few events are drawn to the mean of all."""
+
+    item_shrinkage: float = 10.0
+    """Events that an item's bias must outweigh; 0 trusts a single rating."""
+
+    user_shrinkage: float = 5.0
+    """Events that a user's bias must outweigh."""
+
+
+class MeanRatingRecommender:
+    r"""Predicts ratings from means: of all events, of the item, of the user's history.
+
+    .. math::
+        \hat r_{ui} &= \mu + b_i + b_u \\
+        b_i &= \sum_{u \in i} (r_{ui} - \mu) \,/\, (\lambda_i + |i|) \\
+        b_u &= \sum_{i \in u} (r_{ui} - \mu - b_i) \,/\, (\lambda_u + |u|)
+
+    The baseline predictor of section 2.1 of Koren (https://doi.org/10.1145/1644873.1644874). The
+    user's bias comes from the ratings of the request, so that it serves new users too.
+    """
+
+    def __init__(
+        self, dataset: Dataset, train: Bools, config: MeanRatingConfig | None = None
+    ) -> None:
+        """Average the ratings of the train events.
+
+        Raises:
+            ValueError: When no train event has a rating.
+        """
+        self._config = config or MeanRatingConfig()
+        interactions = dataset.interactions
+        rated = train & ~np.isnan(interactions.rating)
+        if not rated.any():
+            raise ValueError(f"no train event of {dataset.name} has a rating to take the mean of")
+        item, rating = interactions.item[rated], interactions.rating[rated].astype(np.float64)
+        self._mean = float(rating.mean())
+        items = len(dataset.catalogue)
+        gap_N = np.bincount(item, weights=rating - self._mean, minlength=items)
+        count_N = np.bincount(item, minlength=items)
+        self._bias_N: Floats = gap_N / np.maximum(count_N + self._config.item_shrinkage, 1e-9)
+
+    def recommend(self, requests: Sequence[Request], k: int) -> list[Ranking]:
+        """Refuse: a high mean rating of few events says little about what comes next."""
+        raise NotImplementedError("mean ratings answer 'rate' only; they rank no items")
+
+    def generate(self, requests: Sequence[Request]) -> list[str]:
+        """Predict a rating for every request, such as ``"4.1327"``."""
+        return [f"{self._predict(request):.4f}" for request in requests]
+
+    def _predict(self, request: Request) -> float:
+        if request.task != "rate" or request.item is None:
+            raise NotImplementedError(f"mean ratings answer 'rate' only, not {request.task!r}")
+        gaps = [
+            rating - self._mean - self._bias_N[item]
+            for item, rating in zip(request.history, request.ratings, strict=False)
+            if rating is not None
+        ]
+        bias = sum(gaps) / max(len(gaps) + self._config.user_shrinkage, 1e-9)
+        return float(self._mean + self._bias_N[request.item] + bias)
+
+
+def popularity(dataset: Dataset, train: Bools) -> Floats:
+    """Count the train events of every item, into shape (N,)."""
+    count_N = np.bincount(dataset.interactions.item[train], minlength=len(dataset.catalogue))
+    return count_N.astype(np.float64)

@@ -1,0 +1,108 @@
+"""What an evaluation found: the answers event by event, the metrics, and how sure they are.
+
+Shape letters in this file: E events, K places of a ranking.
+"""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from genrec.eval.intervals import Floats, Interval, Ints, Statistics, bootstrap
+
+
+@dataclass(frozen=True, eq=False)
+class Ranked:
+    """Answers to ``recommend`` or ``search``."""
+
+    target_E: Ints
+    """The right items."""
+
+    rank_E: Ints
+    """Where they stand, from 0; ``ranking.MISSED`` where they do not."""
+
+    items_EK: Ints
+    """The items named, best first; -1 behind the end of a ranking."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rated:
+    """Answers to ``rate``."""
+
+    target_E: Floats
+    """What the users gave."""
+
+    predicted_E: Floats
+    """What was predicted; NaN where the answer is no number."""
+
+
+@dataclass(frozen=True, eq=False)
+class Written:
+    """Answers to ``explain``."""
+
+    references: tuple[str, ...]
+    """What the users wrote."""
+
+    answers: tuple[str, ...]
+    """What was generated."""
+
+
+@dataclass(frozen=True, eq=False)
+class TaskResults:
+    """How a recommender did at one task."""
+
+    task: str
+    event_E: Ints
+    """The events asked about, as rows of the interactions."""
+
+    answers: Ranked | Rated | Written
+    """What was answered, event by event: what runs are paired by."""
+
+    statistics: Statistics
+    """What the metrics are made of."""
+
+    counts: Mapping[str, int]
+    """What is to be known beside the metrics: ``requests``, and what went wrong how often."""
+
+    seconds: float
+    """How long the recommender took to answer all requests."""
+
+    @cached_property
+    def metrics(self) -> dict[str, Interval]:
+        """Every metric with its 95 % bootstrap interval."""
+        return bootstrap(self.statistics)
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """How a recommender did at all tasks."""
+
+    tasks: Mapping[str, TaskResults]
+
+    def __getitem__(self, task: str) -> TaskResults:
+        if task in self.tasks:
+            return self.tasks[task]
+        near = difflib.get_close_matches(task, self.tasks, n=1)
+        remedy = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(self.tasks)}"
+        raise KeyError(f"no task {task!r} was evaluated; {remedy}")
+
+    @property
+    def metrics(self) -> dict[str, Interval]:
+        """The metrics of the only task."""
+        return self._only.metrics
+
+    @property
+    def ranks(self) -> Ints:
+        """The rank of the right item for each event of the only task, a ranking one."""
+        answers = self._only.answers
+        if not isinstance(answers, Ranked):
+            raise ValueError(f"the task {self._only.task!r} ranks nothing")
+        return answers.rank_E
+
+    @property
+    def _only(self) -> TaskResults:
+        if len(self.tasks) != 1:
+            raise ValueError(
+                f"there are results of {', '.join(self.tasks)}; choose one: results['recommend']"
+            )
+        return next(iter(self.tasks.values()))

@@ -1,0 +1,117 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from genrec.data import Dataset, leave_one_out
+from genrec.eval.questions import LeakError, Questions, TaskError, refuse_leaks
+from tests.eval.written import written
+
+
+def ask(dataset, events, task="recommend", **options):
+    return list(Questions.about(dataset, np.array(events), task, **options))
+
+
+def with_times(dataset, times):
+    interactions = dataclasses.replace(dataset.interactions, time=np.array(times))
+    return Dataset(dataset.catalogue, interactions, dataset.name)
+
+
+def test_the_history_is_what_the_same_user_did_before():
+    dataset = written({"ann": [3, 1, 4], "bob": [1, 5, 9, 2]})
+    questions = ask(dataset, [2, 5])
+    assert [(q.request.history, q.target) for q in questions] == [((3, 1), 4), ((1, 5), 9)]
+
+
+def test_the_history_is_excluded_unless_told_otherwise():
+    dataset = written({"ann": [3, 1, 4]})
+    assert ask(dataset, [2])[0].request.exclude == (3, 1)
+    assert ask(dataset, [2], exclude_history=False)[0].request.exclude == ()
+
+
+def test_ratings_of_the_history_come_along_where_they_are_known():
+    dataset = written({"ann": [3, 1, 4]}, ratings={"ann": [5, None, 2]})
+    assert ask(dataset, [2])[0].request.ratings == (5.0, None)
+
+
+def test_a_history_without_any_rating_has_none():
+    assert ask(written({"ann": [3, 1, 4]}), [2])[0].request.ratings == ()
+
+
+def test_a_search_asks_only_where_there_is_a_query():
+    dataset = written(
+        {"ann": [3, 1], "bob": [2, 7]}, queries={"ann": ["x", None], "bob": ["y", "a mug"]}
+    )
+    questions = ask(dataset, [1, 3], "search")
+    assert [(q.event, q.request.query) for q in questions] == [(3, "a mug")]
+
+
+def test_a_rating_is_asked_about_the_target_and_not_told():
+    dataset = written({"ann": [3, 1]}, ratings={"ann": [5, 2]})
+    question = ask(dataset, [1], "rate")[0]
+    assert (question.request.item, question.request.rating, question.rating) == (1, None, 2.0)
+
+
+def test_an_explanation_is_asked_with_the_rating_to_explain():
+    dataset = written({"ann": [3, 1]}, ratings={"ann": [5, 2]}, texts={"ann": ["a", "too big"]})
+    question = ask(dataset, [1], "explain")[0]
+    assert (question.request.item, question.request.rating, question.text) == (1, 2.0, "too big")
+
+
+@pytest.mark.parametrize(
+    ("task", "needed"), [("search", "a query"), ("rate", "a rating"), ("explain", "a text")]
+)
+def test_a_task_that_the_data_cannot_carry_is_refused(task, needed):
+    with pytest.raises(TaskError, match=f"no event of written has {needed}"):
+        ask(written({"ann": [3, 1]}), [1], task)
+
+
+def test_an_unknown_task_is_refused_with_the_known_ones():
+    with pytest.raises(TaskError, match="no task 'guess'; there are recommend, search"):
+        ask(written({"ann": [3, 1]}), [1], "guess")
+
+
+def test_a_target_that_was_recorded_twice_is_refused_naming_the_user():
+    dataset = with_times(written({"ann": [3, 4, 4]}), [0, 7, 7])
+    with pytest.raises(LeakError, match="event 2 of user 'ann' is recorded twice"):
+        ask(dataset, [2])
+
+
+def test_an_item_met_long_before_is_no_leak():
+    assert ask(written({"ann": [4, 1, 4]}), [2])[0].request.history == (4, 1)
+
+
+def test_learning_from_a_target_is_refused_naming_the_user():
+    dataset = written({"ann": [3, 1, 4], "bob": [1, 5, 9]})
+    split = leave_one_out(dataset.interactions)
+    cheat = split.train.copy()
+    cheat[split.test[1]] = True
+    with pytest.raises(LeakError, match=r"event 5 of user 'bob'.* 1 of 2 events"):
+        refuse_leaks(dataset.interactions, split.test, cheat)
+
+
+def test_learning_from_what_came_after_a_target_is_refused():
+    dataset = written({"ann": [3, 1, 4]})
+    with pytest.raises(LeakError, match="event 1 of user 'ann'"):
+        refuse_leaks(dataset.interactions, np.array([1]), np.array([True, False, True]))
+
+
+def test_learning_from_the_train_events_is_no_leak():
+    dataset = written({"ann": [3, 1, 4], "bob": [1, 5, 9]})
+    split = leave_one_out(dataset.interactions)
+    refuse_leaks(dataset.interactions, split.test, split.train)
+    refuse_leaks(dataset.interactions, split.validation, split.train)
+
+
+@pytest.mark.parametrize(
+    ("events", "train", "message"),
+    [
+        ([0, 3], None, "rows 0 to 2"),
+        ([-1], None, "rows 0 to 2"),
+        ([1, 1], None, "listed twice"),
+        ([1], np.array([True]), "train marks 1 events"),
+    ],
+)
+def test_rows_that_do_not_fit_the_data_are_refused(events, train, message):
+    with pytest.raises(ValueError, match=message):
+        refuse_leaks(written({"ann": [3, 1, 4]}).interactions, np.array(events), train)

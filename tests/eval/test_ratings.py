@@ -1,0 +1,36 @@
+import math
+
+import numpy as np
+import pytest
+
+from genrec.eval.ratings import parse_rating, rating_statistics
+
+
+@pytest.mark.parametrize(
+    ("text", "rating"), [("4", 4.0), (" 4.5\n", 4.5), ("3.", 3.0), ("-1", -1.0), ("12", 12.0)]
+)
+def test_a_number_alone_is_a_rating(text, rating):
+    assert parse_rating(text) == rating
+
+
+@pytest.mark.parametrize(
+    "text", ["", "four", "4 stars", "4/5", "4,5", "nan", "inf", "1e3", "1_0", "\u0664", "<a_4>"]
+)
+def test_anything_else_is_no_rating(text):
+    assert math.isnan(parse_rating(text))
+
+
+def test_errors_of_three_predictions():
+    predicted_E, target_E = np.array([4.0, 2.0, 5.0]), np.array([5.0, 2.0, 3.0])
+    statistics = rating_statistics(predicted_E, target_E, np.arange(3))
+    assert statistics.values == pytest.approx({"mae": 1.0, "rmse": math.sqrt(5 / 3)})
+
+
+def test_what_is_no_number_is_left_out_of_the_errors():
+    predicted_E, target_E = np.array([4.0, np.nan]), np.array([5.0, 1.0])
+    assert rating_statistics(predicted_E, target_E, np.arange(2)).values == {"mae": 1, "rmse": 1}
+
+
+def test_no_number_at_all_gives_no_error_value():
+    values = rating_statistics(np.array([np.nan]), np.array([5.0]), np.arange(1)).values
+    assert all(math.isnan(value) for value in values.values())
