@@ -1,0 +1,32 @@
+"""What every quantizer can do: all that assignment, quality report and artifact know of one.
+
+Shape letters in this file: N items, F features, L levels, P levels already coded, K codes of one
+level.
+"""
+
+from typing import Protocol
+
+from torch import Tensor
+
+
+class Quantizer(Protocol):
+    """A trained map from item features to codes and back."""
+
+    codebook_sizes: tuple[int, ...]
+    """Codes per level, coarsest first."""
+
+    def quantize(self, features_NF: Tensor, prefix_NP: Tensor | None = None) -> Tensor:
+        """Choose codes level by level, keeping the first P if they are given; shape (N, L)."""
+        ...
+
+    def costs(self, features_NF: Tensor, codes_NP: Tensor) -> Tensor:
+        """Tell what each code of the level after the given ones would cost, of shape (N, K).
+
+        A cost is a squared distance in the quantizer's own space: the lowest is the code that
+        :meth:`quantize` chooses.
+        """
+        ...
+
+    def reconstruct(self, codes_NL: Tensor) -> Tensor:
+        """Tell which features the codes stand for, of shape (N, F)."""
+        ...
