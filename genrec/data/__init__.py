@@ -16,6 +16,7 @@ from genrec.data.splits import (
     k_core,
     leave_one_out,
     new_users,
+    sample_events,
     temporal,
 )
 from genrec.data.tabular import EventColumns, TabularConfig, load_tabular
@@ -42,5 +43,6 @@ __all__ = [
     "load_sequences",
     "load_tabular",
     "new_users",
+    "sample_events",
     "temporal",
 ]

@@ -45,7 +45,7 @@ _EDITIONS: Final = {
 _ENTITIES: Final = (
     {f"&{name}": text for name, text in html.entities.html5.items() if name.endswith(";")}
     | {f"&#{code};": chr(code) for code in (*range(32, 127), *range(160, 256))}
-    | {f"&#{code};": chr(code) for code in range(0x2010, 0x2040)}  # dashes and curly quotes
+    | {f"&#{code};": chr(code) for code in range(0x2000, 0x2040)}  # dashes, quotes
     | {"<br />": " ", "<br/>": " ", "<br>": " "}
 )
 

@@ -1,6 +1,6 @@
 """Events as they stand in files, checked and brought to one form in streaming passes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
@@ -18,6 +18,7 @@ TOO_LATE_FROM: Final = 1e14
 
 _KNOWN: Final = "item is known"
 _UNREADABLE: Final = "rating is no number"
+_IS_LATE: Final = pl.col("time") >= MILLISECONDS_FROM
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,46 +73,49 @@ def check_events(
     Raises:
         DataError: For the first row that is wrong.
     """
-    parsed = _parse(rows, rules)
-    is_known = pl.col("item").cast(pl.Enum(item_ids), strict=False).is_not_null()
-    checks = _checks(rules, rated="rating" in parsed.collect_schema())
-    is_late = pl.col("time") >= MILLISECONDS_FROM
+    columns = rows.collect_schema()
+    if rules.time_format is not None or columns["time"].is_temporal():
+        rules = replace(rules, time_unit="seconds")
+    parsed = _parse(rows, rules, item_ids)
+    checks = _checks(rules, rated="rating" in columns)
     with reading(path):
-        found = (
-            parsed.with_columns(is_known.alias(_KNOWN))
-            .select(
-                *(_first_row(check.wrong).alias(str(i)) for i, check in enumerate(checks)),
-                _first_row(is_late).alias("late"),
-                _first_row(~is_late).alias("early"),
-                (~pl.col(_KNOWN)).sum().alias("unknown"),
-                pl.len().alias("rows"),
-            )
-            .collect(engine="streaming")
-        )
+        found = parsed.select(
+            *(_first_row(check.wrong).alias(str(i)) for i, check in enumerate(checks)),
+            _first_row(_IS_LATE).alias("late"),
+            _first_row(~_IS_LATE).alias("early"),
+            (~pl.col(_KNOWN)).sum().alias("unknown"),
+            pl.len().alias("rows"),
+        ).collect(engine="streaming")
     first = found.row(0, named=True)
     if first["rows"] == 0:
         raise DataError(f"{path} is empty; it must hold interactions")
     failed = [(first[str(i)], check) for i, check in enumerate(checks) if first[str(i)] is not None]
     if failed:
         number, check = min(failed, key=lambda pair: pair[0])
-        raise _error(rows, number, check, path=path, item_ids=item_ids)
+        value = _written(rows, number, check, rules=rules, item_ids=item_ids)
+        raise DataError(f"{path}, row {number} {_complaint(check, value, item_ids)}")
     if first["unknown"] == first["rows"]:
         raise DataError(f"{path} names no item of the catalogue; do the two belong together?")
-    if _unit(rows, rules, late=first["late"], early=first["early"], path=path) == "milliseconds":
+    if rules.time_unit == "auto" and first["late"] is not None:
+        if first["early"] is not None:
+            numbers = (first["early"], first["late"])
+            raise DataError(_mixture(rows, numbers, rules=rules, path=path, item_ids=item_ids))
+        rules = replace(rules, time_unit="milliseconds")
+    if rules.time_unit == "milliseconds":
         parsed = parsed.with_columns(pl.col("time").floordiv(1000))
     if first["unknown"]:
-        parsed = parsed.filter(is_known)
-    return CheckedEvents(parsed.drop(ROW, _UNREADABLE, strict=False), first["unknown"])
+        parsed = parsed.filter(pl.col(_KNOWN))
+    return CheckedEvents(parsed.drop(ROW, _KNOWN, _UNREADABLE, strict=False), first["unknown"])
 
 
-def _parse(rows: pl.LazyFrame, rules: EventRules) -> pl.LazyFrame:
+def _parse(rows: pl.LazyFrame, rules: EventRules, item_ids: pl.Series) -> pl.LazyFrame:
     """Give every column its type; null where a value is absent or cannot be read."""
     columns = rows.collect_schema()
     rating = []
     if "rating" in columns:
         number = _number("rating")
         unreadable = number.is_null() & _text("rating").is_not_null()
-        rating = [number.alias("rating"), unreadable.alias(_UNREADABLE)]
+        rating = [number.fill_nan(None).alias("rating"), unreadable.alias(_UNREADABLE)]
     return rows.select(
         ROW,
         _text("user").alias("user"),
@@ -119,7 +123,7 @@ def _parse(rows: pl.LazyFrame, rules: EventRules) -> pl.LazyFrame:
         _time(columns["time"], rules).alias("time"),
         *rating,
         *(_text(name).alias(name) for name in EXTRAS if name in columns),
-    )
+    ).with_columns(pl.col("item").cast(pl.Enum(item_ids), strict=False).is_not_null().alias(_KNOWN))
 
 
 def _text(name: str) -> pl.Expr:
@@ -129,7 +133,7 @@ def _text(name: str) -> pl.Expr:
 
 
 def _number(name: str) -> pl.Expr:
-    return _text(name).cast(pl.Float64, strict=False).fill_nan(None)
+    return _text(name).cast(pl.Float64, strict=False)
 
 
 def _time(dtype: pl.DataType, rules: EventRules) -> pl.Expr:
@@ -145,10 +149,11 @@ def _time(dtype: pl.DataType, rules: EventRules) -> pl.Expr:
 
 def _checks(rules: EventRules, *, rated: bool) -> list[_Check]:
     user, item, time, rating = (pl.col(name) for name in ("user", "item", "time", "rating"))
+    too_late = MILLISECONDS_FROM if rules.time_unit == "seconds" else TOO_LATE_FROM
     checks = [
         _Check("user", user.is_null(), "drop the row or name its user"),
         _Check("item", item.is_null(), "drop the row or name its item"),
-        _Check("time", time.is_null() | (time.abs() >= TOO_LATE_FROM), _time_remedy(rules)),
+        _Check("time", time.is_null() | (time.abs() >= too_late), _time_remedy(rules)),
     ]
     if rated:
         low, high = rules.rating_range
@@ -163,54 +168,45 @@ def _checks(rules: EventRules, *, rated: bool) -> list[_Check]:
 
 def _time_remedy(rules: EventRules) -> str:
     if rules.time_format is not None:
-        return f"times are written {rules.time_format}; correct it or change time_format"
-    return "give seconds or milliseconds since 1970, or set time_format"
+        return f"times are written {rules.time_format}: correct it or change time_format"
+    if rules.time_unit == "auto":
+        return "give seconds or milliseconds since 1970, or set time_format"
+    return f"give {rules.time_unit} since 1970, or change time_unit"
 
 
 def _first_row(wrong: pl.Expr) -> pl.Expr:
     return pl.when(wrong).then(pl.col(ROW)).min()
 
 
-def _error(
-    rows: pl.LazyFrame, number: int, check: _Check, *, path: Path, item_ids: pl.Series
-) -> DataError:
-    value = _value(rows, number, check.column)
+def _written(
+    rows: pl.LazyFrame, number: int, check: _Check, *, rules: EventRules, item_ids: pl.Series
+) -> object:
+    """Return the value that fails a check as the file has it; a row may hold several events."""
+    raw = rows.filter(pl.col(ROW) == number).collect()
+    wrong = _parse(raw.lazy(), rules, item_ids).select(check.wrong).collect().to_series()
+    return raw.filter(wrong)[check.column][0]
+
+
+def _complaint(check: _Check, value: object, item_ids: pl.Series) -> str:
     if value is None or str(value).strip() == "":
-        return DataError(f"{path}, row {number} has no {check.column}; {check.remedy}")
-    remedy = check.remedy
-    if check.column == "item":
-        remedy += f" ({did_you_mean(str(value), item_ids.to_list())})"
-    return DataError(f"{path}, row {number} has the {check.column} {value!r}; {remedy}")
+        return f"has no {check.column}; {check.remedy}"
+    hint = f" ({did_you_mean(str(value), item_ids.to_list())})" if check.column == "item" else ""
+    return f"has the {check.column} {value!r}; {check.remedy}{hint}"
 
 
-def _unit(
-    rows: pl.LazyFrame, rules: EventRules, *, late: int | None, early: int | None, path: Path
+def _mixture(
+    rows: pl.LazyFrame,
+    numbers: tuple[int, int],
+    *,
+    rules: EventRules,
+    path: Path,
+    item_ids: pl.Series,
 ) -> str:
-    """Tell seconds from milliseconds by the size of times, and refuse a mixture.
-
-    Args:
-        rows: The events.
-        rules: May name the unit.
-        late: First row whose time must be in milliseconds.
-        early: First row whose time may be in seconds.
-        path: The file that errors name.
-    """
-    is_moment = rules.time_format is not None or rows.collect_schema()["time"].is_temporal()
-    if is_moment or (late is None and rules.time_unit != "milliseconds"):
-        return "seconds"
-    if late is not None and rules.time_unit == "seconds":
-        raise DataError(
-            f"{path}, row {late} has the time {_value(rows, late, 'time')!r}, which cannot be "
-            "seconds since 1970, but milliseconds; correct it or change time_unit"
-        )
-    if late is not None and early is not None and rules.time_unit == "auto":
-        raise DataError(
-            f"{path} mixes units of time: row {early} has {_value(rows, early, 'time')!r} "
-            f"(seconds), row {late} has {_value(rows, late, 'time')!r} (milliseconds); "
-            "bring them to one unit"
-        )
-    return "milliseconds"
-
-
-def _value(rows: pl.LazyFrame, number: int, column: str) -> object:
-    return rows.filter(pl.col(ROW) == number).select(column).collect().item()
+    early, late = (
+        _written(rows, number, _Check("time", wrong, ""), rules=rules, item_ids=item_ids)
+        for number, wrong in zip(numbers, (~_IS_LATE, _IS_LATE), strict=True)
+    )
+    return (
+        f"{path} mixes units of time: row {numbers[0]} has {early!r}, by its size in seconds, "
+        f"row {numbers[1]} has {late!r}, in milliseconds; bring them to one unit"
+    )

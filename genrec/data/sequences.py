@@ -89,40 +89,43 @@ def _items(config: SequencesConfig) -> pl.DataFrame:
 def _events(path: Path) -> pl.DataFrame:
     """Read one row per event, with the line it came from."""
     with reading(path):
-        lines = pl.read_csv(
-            path,
-            separator="\t",
-            has_header=False,
-            new_columns=["items", "gaps"],
-            schema_overrides=[pl.String, pl.String],
-            quote_char=None,
-        ).with_row_index(ROW, 1)
-    if lines.width != 3:
-        raise DataError(
-            f"{path} has no tab; write 'user item item ...', a tab, the gaps in seconds"
+        lines = (
+            pl.read_csv(
+                path, separator="\0", has_header=False, new_columns=["line"], quote_char=None
+            )
+            .select(pl.col("line").cast(pl.String))
+            .with_row_index(ROW, 1)
+            .drop_nulls()
         )
-    words, gaps = pl.col("items").str.split(" "), pl.col("gaps").str.split(" ")
+    halves = pl.col("line").str.split("\t")
+    words, gaps = (halves.list.get(n, null_on_oob=True).str.split(" ") for n in range(2))
     sequences = lines.select(
         ROW,
+        "line",
+        halves.list.len().alias("halves"),
         words.list.first().alias("user"),
         words.list.slice(1).alias("item"),
         gaps.list.eval(pl.element().cast(pl.Int64, strict=False)).alias("gap"),
     )
-    _check_sequences(lines, sequences, path)
+    _check_sequences(sequences, path)
     events = sequences.explode("item", "gap")
     return events.select(ROW, "user", "item", pl.col("gap").cum_sum().over(ROW).alias("time"))
 
 
-def _check_sequences(lines: pl.DataFrame, sequences: pl.DataFrame, path: Path) -> None:
+def _check_sequences(sequences: pl.DataFrame, path: Path) -> None:
     items, gaps = pl.col("item").list.len(), pl.col("gap").list.len().fill_null(0)
     bad = pl.col("gap").list.eval(pl.element().is_null() | (pl.element() < 0)).list.any()
     for wrong, what in (
+        (pl.col("halves") != 2, "not one tab, between the items and the gaps"),
         (items == 0, "no item behind its user"),
         (items != gaps, "not as many gaps as items"),
         (bad, "a gap that is no number of seconds from 0 up"),
         (~pl.col("user").is_first_distinct(), "the user of an earlier row; keep one row per user"),
     ):
-        row = sequences.select(pl.when(wrong).then(pl.col(ROW)).min()).item()
-        if row is not None:
-            shown = "\t".join(str(text) for text in lines.row(row - 1)[1:])
-            raise DataError(f"{path}, row {row} has {what}: {shown[:80]!r}")
+        found = sequences.filter(wrong).select(ROW, "line").head(1)
+        if not found.is_empty():
+            row, line = found.row(0)
+            raise DataError(
+                f"{path}, row {row} has {what}: {line[:60]!r}; "
+                "write 'user item item ...', a tab, the gaps in seconds, the first 0"
+            )

@@ -160,6 +160,9 @@ class SplitConfig:
             raise ValueError(
                 "a temporal split needs validation_from and test_from, such as 2014-01-31"
             )
+        for date in (self.validation_from, self.test_from):
+            if date is not None:
+                _seconds(date)
         if self.kind == "held_out_scenario" and self.scenario is None:
             raise ValueError("a held_out_scenario split needs the scenario to hold out")
 
@@ -175,6 +178,13 @@ class SplitConfig:
             assert self.scenario is not None
             return held_out_scenario(interactions, self.scenario)
         return leave_one_out(interactions)
+
+
+def sample_events(events: Int64s, count: int, *, seed: int) -> Int64s:
+    """Draw ``count`` of the events to predict, in their order; 0 or too many takes all."""
+    if not 0 < count < len(events):
+        return events
+    return np.sort(np.random.default_rng(seed).choice(events, size=count, replace=False))
 
 
 def k_core(
