@@ -96,6 +96,7 @@ class Catalogue:
             if name not in self.attributes:
                 hint = did_you_mean(name, self.attributes)
                 raise DataError(f"the catalogue has no attribute {name!r}; {hint}")
+        row = self._existing(row)
         told = ((name, self._columns[name][row]) for name in self.attributes if name in wanted)
         return {name: value for name, value in told if value is not None}
 
@@ -112,10 +113,17 @@ class Catalogue:
 
     def picture(self, row: int) -> Image.Image | None:
         """Decode the picture of an item as RGB; ``None`` where it has none."""
+        row = self._existing(row)
         if not self.has_picture[row]:
             return None
         encoded = cast("bytes", self.table[PICTURE][row])
         return Image.open(io.BytesIO(encoded)).convert("RGB")
+
+    def _existing(self, row: int) -> int:
+        """Refuse -1 and the like, which would quietly mean another item."""
+        if not 0 <= row < len(self):
+            raise IndexError(f"there is no item {row}; the catalogue has {len(self)}")
+        return int(row)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -77,6 +77,18 @@ def test_without_a_picture_column_no_item_has_one():
     np.testing.assert_array_equal(shop.has_picture, [False])
 
 
+@pytest.mark.parametrize("row", [-1, 3])
+def test_a_row_that_does_not_exist_is_refused(shop, row):
+    with pytest.raises(IndexError, match=f"no item {row}; the catalogue has 3"):
+        shop.describe(row)
+    with pytest.raises(IndexError, match=f"no item {row}"):
+        shop.picture(row)
+
+
+def test_rows_may_be_numpy_integers(shop):
+    assert shop.describe(np.int32(2)) == {"price": 3.0}
+
+
 def test_select_keeps_items_in_the_order_given(shop):
     chosen = shop.select([2, 0])
     assert chosen.item_ids == ["sock", "shoe"]
