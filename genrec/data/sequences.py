@@ -91,9 +91,13 @@ def _events(path: Path) -> pl.DataFrame:
     with reading(path):
         lines = (
             pl.read_csv(
-                path, separator="\0", has_header=False, new_columns=["line"], quote_char=None
+                path,
+                separator="\0",  # no separator: a line is one text
+                has_header=False,
+                new_columns=["line"],
+                quote_char=None,
+                infer_schema=False,
             )
-            .select(pl.col("line").cast(pl.String))
             .with_row_index(ROW, 1)
             .drop_nulls()
         )

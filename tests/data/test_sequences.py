@@ -30,6 +30,13 @@ def test_times_are_the_gaps_summed_up_from_0_for_every_user(tmp_path):
     assert events.time_is_relative
 
 
+def test_lines_may_end_as_on_windows_and_be_blank(tmp_path):
+    files = config(tmp_path, "u 3 1\t0 10\n")
+    plain = load_sequences(files)
+    files.sequences.write_bytes(b"u 3 1\t0 10\r\n\r\n")
+    assert load_sequences(files) == plain
+
+
 def test_events_of_the_same_second_stay_in_their_order(tmp_path):
     events = load_sequences(config(tmp_path, "u 3 1 2 1\t0 0 0 0\n")).interactions
     assert events.item.tolist() == [2, 0, 1, 0]
