@@ -8,11 +8,15 @@ from genrec.eval.baselines import (
 from genrec.eval.harness import ProtocolError, evaluate
 from genrec.eval.intervals import Comparison, Interval, bootstrap, compare
 from genrec.eval.item_knn import ItemKNNConfig, ItemKNNRecommender, tune_item_knn
-from genrec.eval.questions import LeakError, TaskError
+from genrec.eval.questions import RANKING_TASKS, TASKS, LeakError, TaskError, sample_users
 from genrec.eval.ranking import hit_rate_at, mrr_at, ndcg_at, recall_at
+from genrec.eval.report import summarize, write_report
 from genrec.eval.results import Results, TaskResults
+from genrec.eval.table import text_table
 
 __all__ = [
+    "RANKING_TASKS",
+    "TASKS",
     "Comparison",
     "Interval",
     "ItemKNNConfig",
@@ -32,5 +36,9 @@ __all__ = [
     "mrr_at",
     "ndcg_at",
     "recall_at",
+    "sample_users",
+    "summarize",
+    "text_table",
     "tune_item_knn",
+    "write_report",
 ]

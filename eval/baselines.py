@@ -11,7 +11,7 @@ import numpy as np
 
 from genrec.data import Dataset
 from genrec.eval.intervals import Floats
-from genrec.eval.questions import Bools
+from genrec.eval.questions import RANKING_TASKS, Bools
 from genrec.eval.top_items import tie_breaks
 from genrec.recommender import Ranking, Request
 
@@ -21,6 +21,8 @@ class PopularityRecommender:
 
     Scores are shares of the train events.
     """
+
+    tasks = RANKING_TASKS
 
     def __init__(self, dataset: Dataset, train: Bools, *, seed: int = 0) -> None:
         """Count the train events of every item.
@@ -76,6 +78,8 @@ class MeanRatingRecommender:
     The baseline predictor of section 2.1 of Koren (https://doi.org/10.1145/1644873.1644874). The
     user's bias comes from the ratings of the request, so that it serves new users too.
     """
+
+    tasks = ("rate",)
 
     def __init__(
         self, dataset: Dataset, train: Bools, config: MeanRatingConfig | None = None

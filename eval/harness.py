@@ -57,7 +57,7 @@ def evaluate(
     *,
     tasks: Sequence[str] = ("recommend",),
     k: int = 10,
-    batch_size: int = 1024,
+    batch_size: int = 256,
     train: Bools | None = None,
     exclude_history: bool = True,
     progress: bool = False,

@@ -9,12 +9,15 @@ R resamples.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 Floats = np.ndarray[Any, np.dtype[np.float64]]
+
+RESAMPLES: Final = 2000
+LEVEL: Final = 0.95
 
 Verdict = Literal["better", "worse", "cannot tell"]
 
@@ -88,7 +91,7 @@ def means(sum_RS: Floats) -> Floats:
 
 
 def bootstrap(
-    statistics: Statistics, *, resamples: int = 2000, level: float = 0.95, seed: int = 0
+    statistics: Statistics, *, resamples: int = RESAMPLES, level: float = LEVEL, seed: int = 0
 ) -> dict[str, Interval]:
     """Bound every metric by the percentiles of its values on users drawn with replacement.
 
@@ -115,8 +118,8 @@ def compare(
     first: Statistics,
     second: Statistics,
     *,
-    resamples: int = 2000,
-    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    level: float = LEVEL,
     seed: int = 0,
 ) -> dict[str, Comparison]:
     """Compare two runs on the same events, metric by metric.

@@ -18,7 +18,7 @@ import numpy as np
 from genrec.data import Dataset, Split
 from genrec.eval.baselines import popularity
 from genrec.eval.harness import evaluate
-from genrec.eval.questions import Bools
+from genrec.eval.questions import RANKING_TASKS, Bools
 from genrec.eval.top_items import tie_breaks, top_items
 from genrec.optional import require
 from genrec.recommender import Ranking, Request
@@ -70,6 +70,8 @@ class ItemKNNRecommender:
     over all pairs of train events of one user that are ``d <= window`` places apart; ``n`` is the
     number of train events. Items that are near nothing follow by popularity.
     """
+
+    tasks = RANKING_TASKS
 
     def __init__(
         self, dataset: Dataset, train: Bools, config: ItemKNNConfig | None = None, *, seed: int = 0
@@ -135,7 +137,7 @@ def tune_item_knn(
         events = np.sort(np.random.default_rng(seed).choice(events, size=users, replace=False))
     scores: dict[ItemKNNConfig, float] = {}
     for (window, power), alpha, decay in itertools.product(
-        [(50, 0.5), (8, 1.0), (1, 0.0)], [0.0, 0.2, 0.4], [0.5, 0.65, 0.85]
+        [(50, 0.5), (8, 1.0), (1, 0.0)], [0.0, 0.2, 0.4, 0.6], [0.5, 0.65, 0.85]
     ):
         config = ItemKNNConfig(
             window=window, distance_power=power, popularity_power=alpha, decay=decay

@@ -103,6 +103,16 @@ class Questions:
             yield Question(event, request, target, rating, text or "")
 
 
+def sample_users(interactions: Interactions, events: Ints, count: int, *, seed: int) -> Ints:
+    """Keep the events of some users, drawn by the seed; 0 keeps those of all."""
+    user_E = interactions.user_of[events]
+    users = np.unique(user_E)
+    if not 0 < count < len(users):
+        return events
+    drawn = np.random.default_rng(seed).choice(users, size=count, replace=False)
+    return events[np.isin(user_E, drawn)]
+
+
 def refuse_leaks(interactions: Interactions, events: Ints, train: Bools | None) -> None:
     """Check that no model has seen what it must predict: the events, or what came after them.
 

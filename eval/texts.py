@@ -53,8 +53,10 @@ def _bleu_counts(answers: Sequence[str], references: Sequence[str]) -> Floats:
 
 
 def _rouge_scores(answers: Sequence[str], references: Sequence[str]) -> Floats:
-    rouge = require("rouge_score.rouge_scorer", extra="eval", why="scoring texts")
-    scorer = rouge.RougeScorer(list(_ROUGES))
+    scorers = require("rouge_score.rouge_scorer", extra="eval", why="scoring texts")
+    tokenizers = require("rouge_score.tokenizers", extra="eval", why="scoring texts")
+    words = tokenizers.DefaultTokenizer(use_stemmer=False)
+    scorer = scorers.RougeScorer(list(_ROUGES), tokenizer=words)
     rows = []
     for answer, reference in zip(answers, references, strict=True):
         scores = scorer.score(reference, answer)

@@ -1,0 +1,229 @@
+"""The report as one HTML page that needs nothing else: numbers, plots, and users to look at."""
+
+import json
+from collections.abc import Mapping
+from itertools import cycle
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from genrec.eval.findings import Findings
+from genrec.eval.intervals import Comparison, Interval
+from genrec.eval.plots import GREY, PALETTE, plot_at_k, plot_intervals
+from genrec.eval.questions import RANKING_TASKS
+from genrec.eval.results import TaskResults
+from genrec.eval.showcase import WrittenText, showcase, written_texts
+from genrec.eval.table import number, shown_metrics
+from genrec.optional import require
+
+_TEMPLATE: Final = "report.html"
+_TEXTS_SHOWN: Final = 5
+
+_HEADINGS: Final = {
+    "recommend": "What comes next",
+    "search": "Search",
+    "rate": "Ratings",
+    "explain": "Explanations",
+}
+
+
+class Cell(NamedTuple):
+    """One number of a table."""
+
+    value: str
+    half_width: str
+    is_best: bool
+
+
+class Row(NamedTuple):
+    """One method in the table of a task."""
+
+    name: str
+    colour: str
+    is_optimum: bool
+    cells: list[Cell]
+    comparison: Comparison | None
+    """The subject against this method by the main metric; ``None`` for the subject itself."""
+
+    share: float | None
+    """The part of the optimum that this method reaches by the main metric."""
+
+
+class Highlight(NamedTuple):
+    """One number that stands on top of the page."""
+
+    value: str
+    label: str
+
+
+class Section(NamedTuple):
+    """One task."""
+
+    task: str
+    heading: str
+    requests: int
+    columns: list[str]
+    main: str
+    """The metric that comparisons and shares are about."""
+
+    rows: list[Row]
+    counts: list[str]
+    """What was asked and what went wrong, method by method."""
+
+    plots: list[str]
+    texts: list[WrittenText]
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether there is a method to compare the subject with."""
+        return any(row.comparison for row in self.rows)
+
+    @property
+    def has_optimum(self) -> bool:
+        """Whether shares of the optimum are known."""
+        return any(row.share is not None for row in self.rows)
+
+
+def render_page(findings: Findings, *, about: Mapping[str, Any], users_shown: int) -> str:
+    """Render the page.
+
+    Args:
+        findings: What to tell.
+        about: The content of ``results.json``, whose provenance stands at the foot of the page.
+        users_shown: How many users to show with their pictures.
+    """
+    jinja2 = require("jinja2", extra="eval", why="the report")
+    colours = _colours(findings)
+    subject = findings.results[findings.subject]
+    shown = next((task for task in subject.tasks if task in RANKING_TASKS), None)
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(Path(__file__).with_name(_TEMPLATE).read_text("utf-8"))
+    provenance = {key: about[key] for key in ("versions", "git_revision", "seeds", "config")}
+    page: str = template.render(
+        subject=findings.subject,
+        dataset=findings.dataset,
+        sections=[_section(task, findings, colours) for task in findings.tasks],
+        highlights=_highlights(shown, findings) if shown else [],
+        bootstrap=about["bootstrap"],
+        showcase=showcase(subject[shown], findings.dataset, count=users_shown) if shown else None,
+        provenance=json.dumps(provenance, indent=2),
+    )
+    return page
+
+
+def _highlights(task: str, findings: Findings) -> list[Highlight]:
+    """Pick what to say first about the subject's rankings."""
+    found = findings.of(task)
+    subject = found[findings.subject]
+    main = _main_metric(task, subject.metrics)
+    value = subject.metrics[main].value
+    highlights = [Highlight(number(value, task), main.upper())]
+    for name, result in found.items():
+        other = result.metrics[main].value
+        if name == findings.optimum and other:
+            highlights.append(Highlight(f"{value / other:.0%}", "of the best achievable"))
+        elif name != findings.subject and other:
+            highlights.append(Highlight(f"{value / other:.1f}x", f"the {main.upper()} of {name}"))
+    invalid, named = subject.counts["invalid"], subject.counts["named"]
+    share = f"{invalid / named:.2%}" if invalid else "0"
+    return [*highlights, Highlight(share, "items that do not exist or are not allowed")]
+
+
+def _main_metric(task: str, metrics: Mapping[str, Interval]) -> str:
+    """Name the metric that methods are compared by: for rankings the NDCG at the longest cut."""
+    if task in RANKING_TASKS:
+        return [name for name in metrics if name.startswith("ndcg@")][-1]
+    return list(metrics)[-1]
+
+
+def _section(task: str, findings: Findings, colours: Mapping[str, str]) -> Section:
+    found = findings.of(task)
+    metrics = {name: result.metrics for name, result in found.items()}
+    columns = shown_metrics(metrics, task)
+    main = _main_metric(task, next(iter(metrics.values())))
+    texts = []
+    if task == "explain" and findings.subject in found:
+        texts = written_texts(found[findings.subject], findings.dataset, count=_TEXTS_SHOWN)
+    return Section(
+        task=task,
+        heading=_HEADINGS[task],
+        requests=len(next(iter(found.values())).event_E),
+        columns=columns,
+        main=main,
+        rows=_rows(task, findings, colours, columns=columns, main=main),
+        counts=[_told(name, result) for name, result in found.items()],
+        plots=_plots(task, metrics, colours, columns=columns),
+        texts=texts,
+    )
+
+
+def _rows(
+    task: str, findings: Findings, colours: Mapping[str, str], *, columns: list[str], main: str
+) -> list[Row]:
+    found = findings.of(task)
+    best = {column: _best(column, found, findings.optimum) for column in columns}
+    optimum = found[findings.optimum].metrics[main] if findings.optimum in found else None
+    rows = []
+    for name, result in found.items():
+        cells = [
+            Cell(
+                number(result.metrics[column].value, task),
+                number(result.metrics[column].half_width, task),
+                is_best=best[column] == name,
+            )
+            for column in columns
+        ]
+        is_optimum, share = name == findings.optimum, None
+        comparison = None
+        if not is_optimum:
+            comparison = findings.comparisons.get(name, {}).get(task, {}).get(main)
+        if optimum is not None and not result.statistics.lower_is_better:
+            share = result.metrics[main].value / optimum.value if optimum.value else None
+        rows.append(Row(name, colours[name], is_optimum, cells, comparison, share))
+    return rows
+
+
+def _best(column: str, found: Mapping[str, TaskResults], optimum: str | None) -> str | None:
+    """Name the best method of a column; the optimum is out of competition."""
+    values = {
+        name: result.statistics.values[column] * (-1 if result.statistics.lower_is_better else 1)
+        for name, result in found.items()
+        if name != optimum
+    }
+    return max(values, key=lambda name: values[name]) if len(values) > 1 else None
+
+
+def _told(name: str, result: TaskResults) -> str:
+    """Tell the counts of a method in words."""
+    counts = dict(result.counts)
+    requests, named = counts.pop("requests"), counts.pop("named", None)
+    total = f"{requests:,} requests"
+    if named is not None:
+        total = f"{named:,} items in {requests:,} rankings"
+    told = ", ".join(f"{count:,} {what}" for what, count in counts.items())
+    speed = f"{requests / result.seconds:,.0f} requests a second" if result.seconds else ""
+    return f"{name}: {total}; {told}; {speed}"
+
+
+def _plots(
+    task: str,
+    metrics: Mapping[str, Mapping[str, Interval]],
+    colours: Mapping[str, str],
+    *,
+    columns: list[str],
+) -> list[str]:
+    if task in RANKING_TASKS:
+        return [plot_at_k(metric, metrics, colours) for metric in ("hr", "ndcg")]
+    if len(metrics) == 1:
+        return []
+    shown = (columns[0], columns[-1])
+    intervals = [{name: found[column] for name, found in metrics.items()} for column in shown]
+    return [
+        plot_intervals(column.upper(), of_column, colours)
+        for column, of_column in zip(shown, intervals, strict=True)
+    ]
+
+
+def _colours(findings: Findings) -> dict[str, str]:
+    names = [name for name in findings.results if name != findings.optimum]
+    colours = dict(zip(names, cycle(PALETTE), strict=False))
+    return colours if findings.optimum is None else {**colours, findings.optimum: GREY}

@@ -1,0 +1,95 @@
+"""Plots as SVG that an HTML page can hold, in the page's own font."""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from genrec.eval.intervals import Interval
+from genrec.optional import require
+
+PALETTE = ("#2563eb", "#d97706", "#0d9488", "#9333ea", "#dc2626", "#4d7c0f")
+"""Colours of methods, in order; dark enough to read on white, apart enough for most eyes."""
+
+GREY = "#94a3b8"
+"""Colour of the best achievable method: a yardstick, not a competitor."""
+
+_STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "genrec",
+    "font.family": "sans-serif",
+    "font.size": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#cbd5e1",
+    "axes.labelcolor": "#475569",
+    "axes.titlecolor": "#0f172a",
+    "xtick.color": "#64748b",
+    "ytick.color": "#64748b",
+    "grid.color": "#e2e8f0",
+}
+
+
+def plot_at_k(
+    metric: str, methods: Mapping[str, Mapping[str, Interval]], colours: Mapping[str, str]
+) -> str:
+    """Plot a metric against the length of the ranking, a line a method with its interval.
+
+    Args:
+        metric: Its name without the length, such as ``ndcg``.
+        methods: The metrics of every method, under names such as ``ndcg@10``.
+        colours: The colour of every method.
+    """
+    figure, axes = _figure()
+    cutoffs = sorted(
+        int(name.partition("@")[2])
+        for name in next(iter(methods.values()))
+        if name.startswith(f"{metric}@")
+    )
+    for name, metrics in methods.items():
+        intervals = [metrics[f"{metric}@{k}"] for k in cutoffs]
+        colour = colours[name]
+        values, lows, highs = zip(*intervals, strict=True)
+        axes.fill_between(cutoffs, lows, highs, color=colour, alpha=0.15, linewidth=0)
+        axes.plot(cutoffs, values, color=colour, marker="o", markersize=4, linewidth=2)
+    axes.set_title(f"{metric.upper()} at k", loc="left", fontweight="bold")
+    axes.set_xlabel("k")
+    axes.set_xticks(cutoffs)
+    axes.set_ylim(bottom=0)
+    axes.grid(axis="y")
+    return _svg(figure)
+
+
+def plot_intervals(
+    title: str, intervals: Mapping[str, Interval], colours: Mapping[str, str]
+) -> str:
+    """Plot one metric of all methods, a point with its interval each, the first on top."""
+    figure, axes = _figure(height=1.1 + 0.35 * len(intervals))
+    names: Sequence[str] = list(intervals)
+    for row, name in enumerate(names):
+        value, low, high = intervals[name]
+        axes.plot([low, high], [row, row], color=colours[name], linewidth=3, alpha=0.35)
+        axes.plot(value, row, "o", color=colours[name], markersize=7)
+    axes.set_title(title, loc="left", fontweight="bold")
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_xlim(left=0)
+    axes.grid(axis="x")
+    return _svg(figure)
+
+
+def _figure(*, height: float = 3.1) -> tuple[Any, Any]:
+    figure_module = require("matplotlib.figure", extra="eval", why="the report")
+    with require("matplotlib", extra="eval", why="the report").rc_context(_STYLE):
+        figure = figure_module.Figure(figsize=(5.2, height), layout="constrained")
+        axes = figure.subplots()
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def _svg(figure: Any) -> str:
+    """Write a figure without XML prologue, date or background, so that it can stand in a page."""
+    buffer = io.StringIO()
+    with require("matplotlib", extra="eval", why="the report").rc_context(_STYLE):
+        figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]

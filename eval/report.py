@@ -1,0 +1,213 @@
+"""Write what an evaluation found: for machines, for whoever checks single users, and to look at."""
+
+import importlib.metadata
+import json
+import math
+import platform
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from genrec.artifacts import write_directory, write_json
+from genrec.data import Dataset
+from genrec.eval.findings import Findings
+from genrec.eval.intervals import LEVEL, RESAMPLES, Comparison, Interval
+from genrec.eval.page import render_page
+from genrec.eval.questions import Question, Questions
+from genrec.eval.results import Ranked, Rated, Results, TaskResults
+from genrec.recommender import Request
+
+RESULTS_FILE: Final = "results.json"
+SAMPLES_FILE: Final = "samples.jsonl"
+PAGE_FILE: Final = "report.html"
+
+SCHEMA: Final = 1
+"""Version of the layout of results.json."""
+
+_PACKAGES: Final = ("genrec", "torch", "transformers", "numpy", "polars")
+
+
+def write_report(
+    directory: Path | str,
+    results: Mapping[str, Results],
+    dataset: Dataset,
+    *,
+    summary: Mapping[str, Any] | None = None,
+    optimum: str | None = None,
+    seeds: Mapping[str, int] | None = None,
+    config: Mapping[str, Any] | None = None,
+    prompt_of: Callable[[Request], str] | None = None,
+    users_shown: int = 12,
+) -> Path:
+    """Write ``results.json``, ``samples.jsonl`` and ``report.html`` into a new directory.
+
+    Args:
+        directory: Where the report goes; a directory that stands there is replaced.
+        results: The methods by name. The first is the subject: the report compares it with every
+            other one and shows its rankings.
+        dataset: The data that they were evaluated on.
+        summary: The few numbers that stand on top of ``results.json``.
+        optimum: The name of the method that is the best achievable one, where it is known.
+        seeds: Seeds that decided anything, by what they decided.
+        config: What it takes to do it again.
+        prompt_of: Writes the subject's prompt of a request, to be kept with the samples.
+        users_shown: How many users the page shows with their pictures.
+
+    Returns:
+        The path of ``report.html``.
+
+    Raises:
+        ValueError: When there is nothing to report, or the methods were asked about other events.
+        MissingDependencyError: When jinja2 or matplotlib is not installed.
+    """
+    findings = Findings(results, dataset, optimum)
+    about = {
+        "schema": SCHEMA,
+        "summary": dict(summary or {}),
+        **_contents(findings),
+        "seeds": dict(seeds or {}),
+        "config": dict(config or {}),
+        "versions": versions(),
+        "git_revision": git_revision(),
+    }
+    page = render_page(findings, about=about, users_shown=users_shown)
+    with write_directory(directory) as path:
+        write_json(path / RESULTS_FILE, about)
+        with (path / SAMPLES_FILE).open("w", encoding="utf-8") as file:
+            for sample in samples(findings, prompt_of=prompt_of):
+                file.write(json.dumps(sample, ensure_ascii=False) + "\n")
+        (path / PAGE_FILE).write_text(page, encoding="utf-8")
+    return Path(directory) / PAGE_FILE
+
+
+def summarize(results: Mapping[str, Results], *, subject: str) -> dict[str, Any]:
+    """Pick the few numbers that matter: NDCG and recall of recommendations, the invalid rate.
+
+    The subject's stand under bare names such as ``ndcg@10``, those of another method under
+    ``ndcg@10_popularity``; ``_interval`` behind a name is its 95 % interval.
+    """
+    told: dict[str, Any] = {}
+    for name, result in results.items():
+        if "recommend" not in result.tasks:
+            continue
+        found, suffix = result["recommend"], "" if name == subject else f"_{name}"
+        for family in ("ndcg", "recall"):
+            metric = [known for known in found.metrics if known.startswith(f"{family}@")][-1]
+            value, low, high = found.metrics[metric]
+            told |= {f"{metric}{suffix}": value, f"{metric}{suffix}_interval": [low, high]}
+        if name == subject:
+            told["invalid_rate"] = found.counts["invalid"] / max(found.counts["named"], 1)
+    return told
+
+
+def samples(
+    findings: Findings, *, prompt_of: Callable[[Request], str] | None = None
+) -> Iterator[dict[str, Any]]:
+    """Yield one record for every task and event: the request, the truth, all methods' answers.
+
+    Items and users go by their raw ids; an item that does not exist is ``None``.
+    """
+    for task in findings.tasks:
+        found = findings.of(task)
+        events = next(iter(found.values())).event_E
+        for e, question in enumerate(Questions.about(findings.dataset, events, task)):
+            sample = _asked(question, findings.dataset)
+            if prompt_of is not None:
+                sample["prompt"] = prompt_of(question.request)
+            sample["answers"] = {
+                name: _answer(result, e, findings.dataset) for name, result in found.items()
+            }
+            yield sample
+
+
+def versions() -> dict[str, str | None]:
+    """Tell the versions of Python and of the packages that decide results."""
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def git_revision() -> str | None:
+    """Tell the commit that this code is of, ``-dirty`` if changed; ``None`` outside a checkout."""
+    here = Path(__file__).resolve()
+    tracked = ["git", "-C", str(here.parent), "ls-files", "--error-unmatch", here.name]
+    describe = ["git", "-C", str(here.parent), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        subprocess.run(tracked, check=True, capture_output=True)
+        told = subprocess.run(
+            [*describe, "--exclude=*"], check=True, capture_output=True, text=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return told.stdout.strip()
+
+
+def _contents(findings: Findings) -> dict[str, Any]:
+    dataset = findings.dataset
+    return {
+        "dataset": {
+            "name": dataset.name,
+            "fingerprint": dataset.fingerprint,
+            "counts": dataset.counts,
+            "info": dataset.info,
+        },
+        "subject": findings.subject,
+        "optimum": findings.optimum,
+        "methods": {
+            name: {task: _task_contents(result) for task, result in found.tasks.items()}
+            for name, found in findings.results.items()
+        },
+        "comparisons": _to_json(findings.comparisons),
+        "bootstrap": {"resamples": RESAMPLES, "level": LEVEL, "by": "user"},
+    }
+
+
+def _task_contents(result: TaskResults) -> dict[str, Any]:
+    return {
+        "metrics": _to_json(result.metrics),
+        "counts": dict(result.counts),
+        "seconds": round(result.seconds, 3),
+    }
+
+
+def _asked(question: Question, dataset: Dataset) -> dict[str, Any]:
+    request, ids = question.request, dataset.catalogue.item_ids
+    interactions = dataset.interactions
+    sample: dict[str, Any] = {
+        "task": request.task,
+        "user": interactions.users[int(interactions.user_of[question.event])],
+        "history": [ids[item] for item in request.history],
+        "target": ids[question.target],
+    }
+    if request.query is not None:
+        sample["query"] = request.query
+    if request.task == "rate":
+        sample["rating"] = question.rating
+    if request.task == "explain":
+        sample["text"] = question.text
+    return sample
+
+
+def _answer(result: TaskResults, e: int, dataset: Dataset) -> Any:
+    answers, ids = result.answers, dataset.catalogue.item_ids
+    if isinstance(answers, Ranked):
+        rank, items = int(answers.rank_E[e]), answers.items_EK[e].tolist()
+        named = [ids[item] if 0 <= item < len(ids) else None for item in items if item != -1]
+        return {"rank": rank, "items": named}
+    if isinstance(answers, Rated):
+        return _to_json(float(answers.predicted_E[e]))
+    return answers.answers[e]
+
+
+def _to_json(value: Any) -> Any:
+    """Turn intervals and comparisons into objects, and NaN, which JSON lacks, into null."""
+    if isinstance(value, (Interval, Comparison)):
+        return {name: _to_json(part) for name, part in value._asdict().items()}
+    if isinstance(value, Mapping):
+        return {name: _to_json(part) for name, part in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,0 +1,81 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from genrec.artifacts import ArtifactError
+from genrec.config import load_config
+from genrec.data.toy_shop import ToyShopConfig, toy_shop
+from genrec.models import TinyConfig, build_tiny
+from genrec.serving import save_bundle
+from recipes.evaluate import Config, main
+from tests.small_shop import small_dataset, small_renderer
+
+CONFIGS = sorted((Path(__file__).parents[2] / "recipes" / "configs").glob("evaluate_*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("toy") / "data"
+    toy_shop(ToyShopConfig(users=150), seed=4).dataset.save(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("small")
+    dataset = small_dataset()
+    dataset.save(folder / "data")
+    renderer = small_renderer(dataset)
+    tiny = TinyConfig(hidden_size=32, layers=2, heads=2, intermediate_size=64)
+    vocabulary = renderer.vocabulary
+    weights = build_tiny(
+        tiny, vocabulary_size=len(vocabulary), special=vocabulary.special, max_tokens=512, seed=0
+    )
+    save_bundle(folder / "model", weights, renderer)
+    return folder
+
+
+def summary(folder):
+    return json.loads((folder / "results.json").read_text())["summary"]
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_shipped_config_loads(path):
+    assert load_config(Config, path).out.name == "report"
+
+
+def test_baselines_stand_between_nothing_and_the_optimum_of_the_toy_shop(toy, tmp_path, capsys):
+    tasks = ("recommend", "search", "rate", "explain")
+    main(Config(dataset=toy, out=tmp_path / "report", tasks=tasks))
+    told = summary(tmp_path / "report")
+    assert 0 < told["ndcg@10_popularity"] < told["ndcg@10_item_knn"] < told["ndcg@10_optimum"]
+    low, high = told["ndcg@10_optimum_interval"]
+    assert low < told["ndcg@10_optimum"] < high
+    printed = capsys.readouterr().out
+    assert f"{tmp_path / 'report' / 'report.html'}" in printed
+    assert all(f"\n{task} " in printed for task in tasks)
+
+
+def test_a_model_is_the_subject_and_names_only_items_that_exist(model, tmp_path):
+    out = tmp_path / "report"
+    main(Config(dataset=model / "data", model=model / "model", out=out, k=5, item_knn=None))
+    assert summary(out)["invalid_rate"] == 0
+    told = json.loads((out / "results.json").read_text())
+    assert (told["subject"], told["optimum"]) == ("genrec", None)
+
+
+def test_a_model_of_another_catalogue_is_refused(model, toy, tmp_path):
+    with pytest.raises(ArtifactError, match="catalogue"):
+        main(Config(dataset=toy, model=model / "model", out=tmp_path / "report"))
+
+
+def test_some_users_are_drawn_by_the_seed(model, tmp_path):
+    asked, data = [], model / "data"
+    for seed in (0, 0, 1):
+        out = tmp_path / "report"
+        main(Config(dataset=data, out=out, baselines=("popularity",), users=10, seed=seed))
+        lines = (out / "samples.jsonl").read_text().splitlines()
+        asked.append([json.loads(line)["user"] for line in lines])
+    assert len(asked[0]) == 10
+    assert asked[0] == asked[1] != asked[2]
