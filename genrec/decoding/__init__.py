@@ -1,6 +1,6 @@
 """Constrained decoding: beams that can only name items, from a trie in tensors."""
 
-from genrec.decoding.beam import Beams, beam_search, search
+from genrec.decoding.beam import Beams, Scorer, beam_search, search, search_scored
 from genrec.decoding.constraints import Constraints
 from genrec.decoding.processors import TrieLogitsProcessor, prefix_allowed_tokens_fn
 from genrec.decoding.steppers import Stepper, make_stepper
@@ -9,6 +9,7 @@ from genrec.decoding.trie import TokenTrie
 __all__ = [
     "Beams",
     "Constraints",
+    "Scorer",
     "Stepper",
     "TokenTrie",
     "TrieLogitsProcessor",
@@ -16,4 +17,5 @@ __all__ = [
     "make_stepper",
     "prefix_allowed_tokens_fn",
     "search",
+    "search_scored",
 ]

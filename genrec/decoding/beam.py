@@ -1,12 +1,10 @@
 """Beam search over the items of a catalogue, in plain torch.
 
-Shape letters in this file: B requests, K beams wanted, W beams that a step holds, C children of
-each, V vocabulary.
+Shape letters in this file: B requests, K beams wanted, W beams that a step holds, T tokens of each
+so far, C children of each, V vocabulary.
 """
 
-import itertools
-from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -58,6 +56,24 @@ def beam_search(
     return search(stepper, trie, beams=beams, constraints=constraints, renormalise=renormalise)
 
 
+class Scorer(Protocol):
+    """A model that says how likely some tokens are to follow each beam, and only those."""
+
+    def log_probs(
+        self, path_BWT: Tensor, parent_BW: Tensor, next_BWC: Tensor, is_allowed_BWC: Tensor
+    ) -> Tensor:
+        """Return log-probabilities of the next token, of shape (B, W, C), float32.
+
+        Args:
+            path_BWT: The tokens that each beam has taken. At first every request has one beam,
+                its prompt, and T is 0; W may change from call to call.
+            parent_BW: The beam of the call before that each one continues.
+            next_BWC: Tokens that may come next.
+            is_allowed_BWC: Which of them to score; what is returned for others does not matter.
+        """
+        ...
+
+
 @torch.no_grad()
 def search(
     stepper: Stepper,
@@ -68,17 +84,59 @@ def search(
     renormalise: bool = False,
 ) -> Beams:
     """Search the trie with any model that a :class:`Stepper` runs; see :func:`beam_search`."""
+    scorer = _LogitsScorer(stepper, renormalise=renormalise)
+    _refuse_misfits(scorer.logits_BWV, trie)
+    requests = len(scorer.logits_BWV)
+    return search_scored(scorer, trie, requests=requests, beams=beams, constraints=constraints)
+
+
+@torch.no_grad()
+def search_scored(
+    scorer: Scorer,
+    trie: TokenTrie,
+    *,
+    requests: int,
+    beams: int,
+    constraints: Constraints | None = None,
+) -> Beams:
+    """Search the trie with a model that scores the tokens it is asked for, and no others.
+
+    Args:
+        scorer: The model with the prompts of all requests.
+        trie: The catalogue.
+        requests: Number of requests (B).
+        beams: How many items to find per request (K).
+        constraints: Which items every request may name; ``None`` allows the whole catalogue.
+    """
     if beams < 1:
         raise ValueError(f"beams is {beams}; ask for at least 1")
-    logits_BWV = stepper.prefill()
-    _refuse_misfits(logits_BWV, trie, constraints)
-    grow = partial(_grow, beams=beams, constraints=constraints, renormalise=renormalise)
-    front = grow(_root(logits_BWV), logits_BWV, trie.levels[0])
-    for above, level in itertools.pairwise(trie.levels):
-        token_BW = above.token_M[front.node_BW].long()
-        logits_BWV = stepper.step(token_BW, front.parent_BW)
-        front = grow(front, logits_BWV, level)
+    if constraints is not None and len(constraints) != requests:
+        raise ValueError(f"{len(constraints)} constraints were given for {requests} requests")
+    front = _root(requests, trie.device)
+    for level in trie.levels:
+        front = _grow(front, scorer, level, beams=beams, constraints=constraints)
     return _items_at(front, trie, beams=beams, constraints=constraints)
+
+
+class _LogitsScorer:
+    """Scores tokens by the logits that a stepper gives for the whole vocabulary."""
+
+    def __init__(self, stepper: Stepper, *, renormalise: bool) -> None:
+        self._stepper = stepper
+        self._renormalise = renormalise
+        self.logits_BWV = stepper.prefill()
+
+    def log_probs(
+        self, path_BWT: Tensor, parent_BW: Tensor, next_BWC: Tensor, is_allowed_BWC: Tensor
+    ) -> Tensor:
+        if path_BWT.shape[2] > 0:
+            self.logits_BWV = self._stepper.step(path_BWT[..., -1], parent_BW)
+        logit_BWC = self.logits_BWV.gather(2, next_BWC).float()
+        if self._renormalise:
+            among = logit_BWC.masked_fill(~is_allowed_BWC, -torch.inf)
+        else:
+            among = self.logits_BWV.float()
+        return logit_BWC - among.logsumexp(dim=2, keepdim=True)
 
 
 class _Front(NamedTuple):
@@ -88,41 +146,43 @@ class _Front(NamedTuple):
     score_BW: Tensor
     """Log-probability of the path; -inf where a request has no more paths."""
 
+    path_BWT: Tensor
     parent_BW: Tensor
     """The beam of the step before that each one continues."""
 
 
-def _root(logits_B1V: Tensor) -> _Front:
-    node_B1 = torch.zeros(logits_B1V.shape[:2], dtype=torch.long, device=logits_B1V.device)
-    return _Front(node_B1, score_BW=node_B1.float(), parent_BW=node_B1)
+def _root(requests: int, device: torch.device) -> _Front:
+    node_B1 = torch.zeros((requests, 1), dtype=torch.long, device=device)
+    path_B10 = node_B1.new_empty((requests, 1, 0))
+    return _Front(node_B1, score_BW=node_B1.float(), path_BWT=path_B10, parent_BW=node_B1)
 
 
 def _grow(
     front: _Front,
-    logits_BWV: Tensor,
+    scorer: Scorer,
     level: TrieLevel,
     *,
     beams: int,
     constraints: Constraints | None,
-    renormalise: bool,
 ) -> _Front:
     """Take the best children of all beams of each request."""
     child_BWC, is_allowed_BWC = level.children(front.node_BW)
+    is_allowed_BWC &= ~front.score_BW.isneginf()[..., None]
     if constraints is not None:
         is_allowed_BWC &= constraints.count(*level.ranks(child_BWC)) > 0
-    logit_BWC = logits_BWV.gather(2, level.token_M[child_BWC].long()).float()
-    if renormalise:
-        among = logit_BWC.masked_fill(~is_allowed_BWC, -torch.inf)
-    else:
-        among = logits_BWV.float()
-    log_prob_BWC = logit_BWC - among.logsumexp(dim=2, keepdim=True)
+    next_BWC = level.token_M[child_BWC].long()
+    log_prob_BWC = scorer.log_probs(front.path_BWT, front.parent_BW, next_BWC, is_allowed_BWC)
     score_BWC = front.score_BW[..., None] + log_prob_BWC
     score_BX = score_BWC.masked_fill(~is_allowed_BWC, -torch.inf).flatten(1)
     score_BW, best_BW = score_BX.topk(min(beams, score_BX.shape[1]), dim=1)
+    parent_BW = best_BW // level.max_branch
+    token_BW1 = next_BWC.flatten(1).gather(1, best_BW)[..., None]
+    begun_BWT = front.path_BWT.take_along_dim(parent_BW[..., None], dim=1)
     return _Front(
         node_BW=child_BWC.flatten(1).gather(1, best_BW),
         score_BW=score_BW,
-        parent_BW=best_BW // level.max_branch,
+        path_BWT=torch.cat([begun_BWT, token_BW1], dim=2),
+        parent_BW=parent_BW,
     )
 
 
@@ -152,8 +212,8 @@ def _items_at(
     )
 
 
-def _refuse_misfits(logits_BWV: Tensor, trie: TokenTrie, constraints: Constraints | None) -> None:
-    batch, _, vocabulary = logits_BWV.shape
+def _refuse_misfits(logits_BWV: Tensor, trie: TokenTrie) -> None:
+    vocabulary = logits_BWV.shape[2]
     if trie.vocabulary_end > vocabulary:
         raise ValueError(
             f"the trie has tokens up to {trie.vocabulary_end - 1}, but the model's vocabulary "
@@ -164,5 +224,3 @@ def _refuse_misfits(logits_BWV: Tensor, trie: TokenTrie, constraints: Constraint
             f"the trie is on {trie.device} and the model on {logits_BWV.device}; "
             f"use trie.to({str(logits_BWV.device)!r})"
         )
-    if constraints is not None and len(constraints) != batch:
-        raise ValueError(f"{len(constraints)} constraints were given for {batch} requests")

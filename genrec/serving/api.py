@@ -8,8 +8,9 @@ import torch
 
 from genrec.data import Catalogue
 from genrec.recommender import Ranking, Recommender, Request
-from genrec.serving.bundle import load_bundle
+from genrec.serving.bundle import load_bundle, load_renderer, model_directory
 from genrec.serving.transformers_engine import TransformersRecommender
+from genrec.serving.vllm_engine import VLLMConfig, VLLMRecommender
 
 History = Sequence[str]
 
@@ -48,35 +49,52 @@ class GenRec:
         cls,
         path: Path | str,
         *,
-        engine: Literal["transformers"] = "transformers",
+        engine: Literal["transformers", "vllm"] = "transformers",
         device: str | None = None,
         dtype: torch.dtype = torch.float32,
         beams: int = 20,
         batch_size: int = 64,
         progress: bool = False,
+        vllm: VLLMConfig | None = None,
     ) -> "GenRec":
         """Load a model directory that ``recipes/finetune.py`` wrote.
 
         Args:
             path: The model directory, or the run's directory that holds it as ``model``.
-            engine: What computes the answers.
+            engine: What computes the answers: ``transformers`` runs every model; ``vllm``, which
+                the extra of that name brings, runs decoders, and faster.
             device: Where to compute, such as ``"cuda"``; by default an accelerator if there is one.
+                vLLM computes where its package was built for.
             dtype: The precision to compute in.
             beams: Fewest beams of a search; more beams find better items and take longer.
             batch_size: Requests that are computed at once.
             progress: Whether long calls show a bar.
+            vllm: How vLLM runs; for that engine alone.
 
         Raises:
             ArtifactError: When the directory is incomplete or its parts do not fit each other.
+            MissingDependencyError: When the engine's package is not installed.
         """
-        if engine != "transformers":
-            raise ValueError(f"there is no engine {engine!r}; there is 'transformers'")
-        model, renderer = load_bundle(path, dtype=dtype)
-        model.to(device or _best_device())
-        recommender = TransformersRecommender(
-            model, renderer, beams=beams, batch_size=batch_size, progress=progress
-        )
-        return cls(recommender, renderer.catalogue)
+        if engine == "transformers":
+            model, renderer = load_bundle(path, dtype=dtype)
+            model.to(device or _best_device())
+            local = TransformersRecommender(
+                model, renderer, beams=beams, batch_size=batch_size, progress=progress
+            )
+            return cls(local, renderer.catalogue)
+        if engine != "vllm":
+            raise ValueError(f"there is no engine {engine!r}; there are 'transformers' and 'vllm'")
+        if device is not None:
+            raise ValueError(
+                f"vLLM cannot be told to use {device!r}: it computes where its package was built "
+                "for; leave the device out"
+            )
+        renderer = load_renderer(path)
+        served = VLLMRecommender(
+            model_directory(path), renderer, config=vllm, dtype=dtype, beams=beams,
+            batch_size=batch_size, progress=progress,
+        )  # fmt: skip
+        return cls(served, renderer.catalogue)
 
     def recommend(
         self,

@@ -1,7 +1,8 @@
 """A model directory: a Hugging Face model with all that its prompts and beams need.
 
-Beside ``config.json``, ``model.safetensors`` and the tokenizer it holds the semantic IDs, the items
-and ``genrec.json`` with the hash of each. Loading checks them and refuses what does not fit.
+Beside ``config.json``, ``model.safetensors`` and the tokenizer it holds a folder with the items and
+their semantic IDs, and ``genrec.json`` with the hash of each. Loading checks them and refuses what
+does not fit.
 """
 
 import dataclasses
@@ -24,6 +25,10 @@ from genrec.semantic_ids import SemanticIds
 log = logging.getLogger(__name__)
 
 FORMAT = 1
+
+# In a folder of their own: vLLM takes every .safetensors beside the model's for weights.
+_ITEMS = Path("catalogue", "items.parquet")
+_IDS = Path("catalogue", "semantic_ids.safetensors")
 
 
 class Bundle(NamedTuple):
@@ -51,8 +56,9 @@ def save_bundle(
     with write_directory(path) as folder:
         model.save_pretrained(str(folder))
         renderer.vocabulary.save(folder)
-        renderer.ids.save(folder / "semantic_ids.safetensors")
-        renderer.catalogue.table.write_parquet(folder / "items.parquet")
+        (folder / _ITEMS).parent.mkdir()
+        renderer.catalogue.table.write_parquet(folder / _ITEMS)
+        renderer.ids.save(folder / _IDS)
         record = {
             "format": FORMAT,
             "genrec": genrec.__version__,
@@ -74,20 +80,28 @@ def load_bundle(path: Path | str, *, dtype: torch.dtype = torch.float32) -> Bund
     Raises:
         ArtifactError: When a part is missing, or was not made for the others.
     """
-    folder = _model_directory(Path(path))
+    renderer = load_renderer(path)
+    folder = str(model_directory(path))
+    model = load_pretrained(folder, dtype=dtype, vocabulary_size=len(renderer.vocabulary))
+    return Bundle(model.eval(), renderer)
+
+
+def load_renderer(path: Path | str) -> Renderer:
+    """Read all of a model directory but the model; see :func:`load_bundle`."""
+    folder = model_directory(path)
     record = read_json(folder / "genrec.json")
     if record.get("format") != FORMAT:
         raise ArtifactError(
             f"{folder} has format {record.get('format')}, but this version of genrec reads "
             f"format {FORMAT}; fine-tune again, or install genrec {record.get('genrec')}"
         )
-    ids = SemanticIds.load(folder / "semantic_ids.safetensors")
+    ids = SemanticIds.load(folder / _IDS)
     tasks = [Task(**{**task, "prompts": tuple(task["prompts"])}) for task in record["tasks"]]
     prompts = record["prompts"]
     renderer = Renderer(
         vocabulary=Vocabulary.load(folder, ids.codebook_sizes),
         ids=ids,
-        catalogue=_read_catalogue(folder / "items.parquet"),
+        catalogue=_read_catalogue(folder / _ITEMS),
         tasks=Tasks({task.name: task for task in tasks}),
         config=PromptConfig(**{**prompts, "attributes": tuple(prompts["attributes"])}),
     )
@@ -96,11 +110,12 @@ def load_bundle(path: Path | str, *, dtype: torch.dtype = torch.float32) -> Bund
             name.replace("_", " "), str(record["hashes"].get(name)), value,
             ours_from=str(folder / "genrec.json"), theirs_from="the files beside it",
         )  # fmt: skip
-    model = load_pretrained(str(folder), dtype=dtype, vocabulary_size=len(renderer.vocabulary))
-    return Bundle(model.eval(), renderer)
+    return renderer
 
 
-def _model_directory(path: Path) -> Path:
+def model_directory(path: Path | str) -> Path:
+    """Find the model directory: the path itself, or one called ``model`` in it."""
+    path = Path(path)
     for folder in (path, path / "model"):
         if (folder / "genrec.json").is_file():
             return folder

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genrec.decoding import Constraints, TokenTrie, search
+from genrec.decoding import Constraints, TokenTrie, search, search_scored
 from genrec.semantic_ids import SemanticIds
 from tests.decoding.tiny import (
     FIRST_TOKEN,
@@ -139,6 +139,34 @@ def test_renormalising_shares_probability_among_the_tokens_that_may_follow():
         model.log_prob(0, path, [follow[path[:level]] for level in range(3)]) for path in tokens
     ]
     assert found.log_probs_BK[0].tolist() == pytest.approx(expected, abs=1e-4)
+
+
+class AllowedAlone:
+    """A Scorer that knows the tokens it is asked for and calls all others impossible numbers."""
+
+    def __init__(self, model: TableModel):
+        self.model = model
+
+    def log_probs(self, path_BWT, parent_BW, next_BWC, is_allowed_BWC):
+        log_prob_BWC = torch.full(next_BWC.shape, torch.nan)
+        for request, beam, place in is_allowed_BWC.nonzero().tolist():
+            path = path_BWT[request, beam].tolist()
+            taken = [*path, int(next_BWC[request, beam, place])]
+            both = [self.model.log_prob(request, tokens, None) for tokens in (path, taken)]
+            log_prob_BWC[request, beam, place] = both[1] - both[0]
+        return log_prob_BWC
+
+
+@pytest.mark.parametrize("beams", [1, 4, 20])
+def test_a_scorer_is_asked_for_no_token_but_those_that_may_follow(beams):
+    trie = trie_of(random_ids(20, (4, 4, 4)))
+    constraints = Constraints.from_items(trie, exclude=[[3, 9], []], only=[None, [1, 2, 17]])
+    model = table_model(2, 3)
+    expected = search(model, trie, beams=beams, constraints=constraints)
+    scorer = AllowedAlone(table_model(2, 3))
+    found = search_scored(scorer, trie, requests=2, beams=beams, constraints=constraints)
+    assert found.items_BK.tolist() == expected.items_BK.tolist()
+    torch.testing.assert_close(found.log_probs_BK, expected.log_probs_BK, atol=1e-5, rtol=0)
 
 
 def test_scores_are_float32_where_logits_are_bfloat16():

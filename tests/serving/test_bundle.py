@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -28,10 +29,7 @@ def saved(tmp_path_factory):
 
 
 def copy(path: Path, to: Path) -> Path:
-    to.mkdir()
-    for file in path.iterdir():
-        (to / file.name).write_bytes(file.read_bytes())
-    return to
+    return shutil.copytree(path, to)
 
 
 def test_loaded_it_is_the_same_model_with_the_same_prompts(saved):
@@ -59,8 +57,12 @@ def test_the_directory_of_the_run_will_do(saved):
     assert load_bundle(path.parent).renderer.fingerprint == renderer.fingerprint
 
 
+def test_no_weights_but_the_models_lie_where_vllm_looks_for_them(saved):
+    assert [file.name for file in saved[0].glob("*.safetensors")] == ["model.safetensors"]
+
+
 def test_nothing_in_it_is_pickled(saved):
-    endings = {file.suffix for file in saved[0].iterdir()}
+    endings = {file.suffix for file in saved[0].rglob("*") if file.is_file()}
     assert endings <= {".json", ".safetensors", ".parquet", ".model", ".jinja"}
 
 
@@ -68,15 +70,15 @@ def test_semantic_ids_of_another_tokenizer_are_refused(saved, tmp_path):
     path, _, renderer = saved
     broken = copy(path, tmp_path / "model")
     other = SemanticIds(renderer.ids.codes_NL[::-1].copy(), renderer.ids.codebook_sizes)
-    other.save(broken / "semantic_ids.safetensors")
+    other.save(broken / "catalogue" / "semantic_ids.safetensors")
     with pytest.raises(ArtifactError, match=r"semantic ids of .*genrec.json is \w{16}, but"):
         load_bundle(broken)
 
 
 def test_another_catalogue_is_refused(saved, tmp_path):
     broken = copy(saved[0], tmp_path / "model")
-    items = pl.read_parquet(broken / "items.parquet")
-    items.with_columns(title=pl.lit("other")).write_parquet(broken / "items.parquet")
+    file = broken / "catalogue" / "items.parquet"
+    pl.read_parquet(file).with_columns(title=pl.lit("other")).write_parquet(file)
     with pytest.raises(ArtifactError, match="the catalogue of"):
         load_bundle(broken)
 
@@ -101,7 +103,7 @@ def test_a_format_of_the_future_is_refused(saved, tmp_path):
 @pytest.mark.parametrize("name", ["semantic_ids.safetensors", "items.parquet"])
 def test_a_missing_part_is_named(saved, tmp_path, name):
     broken = copy(saved[0], tmp_path / "model")
-    (broken / name).unlink()
+    (broken / "catalogue" / name).unlink()
     with pytest.raises(ArtifactError, match=f"{name} does not exist"):
         load_bundle(broken)
 
