@@ -62,7 +62,8 @@ class ToyOptimum:
     def predict(self, requests: Sequence[Request]) -> Floats:
         """Return the probability of each item to be bought next, of shape (B, N).
 
-        A query of the request counts as evidence; ``exclude`` and ``only`` do not.
+        A query of the request counts as evidence; ``exclude`` and ``only`` do not. All is 0 where a
+        query fits only items that the user has bought already.
         """
         belief, categories = self._believe(requests), self.process.config.categories
         # The row of no last category, -1, is that of first purchases: any category is as likely.
@@ -82,7 +83,7 @@ class ToyOptimum:
     def recommend(self, requests: Sequence[Request], k: int) -> list[Ranking]:
         """Rank up to ``k`` distinct items for every request, most probable first.
 
-        Scores are log-probabilities; an impossible item has that of the smallest positive float.
+        Scores are log-probabilities; impossible items come last, with that of a tiny float.
         """
         rankings = []
         for start in range(0, len(requests), _REQUESTS_AT_ONCE):
@@ -166,11 +167,11 @@ class ToyOptimum:
         return history_BL, rating_BL
 
     def _check(self, request: Request) -> None:
-        history, most = request.history, self.process.config.most_events
+        history, most = request.history, self.process.config.items_per_category - 1
         if len(history) > most:
             raise ValueError(
-                f"a history has {len(history)} items, but users of this toy shop buy at most "
-                f"{most}; set most_events of its config higher"
+                f"a history has {len(history)} items, so that a category of this toy shop could "
+                f"be sold out; give at most the last {most}"
             )
         if len(set(history)) < len(history):
             raise ValueError(f"nobody buys an item of the toy shop twice, as in {history}")
