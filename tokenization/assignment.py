@@ -5,8 +5,8 @@ does (https://arxiv.org/abs/2305.05065, section 3.1); codes stay as they are, ID
 ``reassign`` moves the items that an ID has no room for to the next best code with room, last level
 first; IDs keep their length, and a moved item is described slightly worse.
 
-Shape letters in this file: N items, F features, L levels, P levels already settled, E items in
-excess, K codes of one level.
+Shape letters in this file: N items, L levels, K codes of one level, M items on crowded codes, E of
+them that must move, W of those still waiting, G prefixes, F features, P levels already settled.
 """
 
 import logging
@@ -22,6 +22,8 @@ from genrec.semantic_ids import SemanticIds
 from genrec.tokenization.quantizer import Quantizer
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]
+Bools = np.ndarray[Any, np.dtype[np.bool_]]
+Costs = np.ndarray[Any, np.dtype[np.float32]]
 
 ROWS_AT_ONCE = 65_536
 """Rows priced against a whole codebook at a time; bounds the memory of the costs."""
@@ -82,12 +84,12 @@ def append_level(
 def reassign(
     codes_NL: Tensor, features_NF: Tensor, quantizer: Quantizer, *, items_per_id: int = 1
 ) -> Assignment:
-    """Move items in excess to the cheapest code with room, level by level from the coarsest.
+    """Move the items that IDs have no room for to the cheapest codes that have.
 
-    At level ``l`` a code under a prefix has room for ``items_per_id`` times the number of IDs
-    below it, so the last level decides about single IDs and the ones before it act only where a
-    whole branch is full: whatever the codes were, everything fits. An item whose ID was never too
-    full keeps it. Of the items that want one place, those that the code describes best get it.
+    Of the items on one ID, those that its last code describes best stay; an item whose ID was
+    never too full stays always. The others move within their last level if they can. A level before
+    it acts only where a whole branch is full: under a prefix, a code of level ``l`` has room for
+    ``items_per_id`` times the number of IDs below it. So everything fits, whatever the codes were.
 
     Raises:
         ValueError: When there are more items than all IDs together hold.
@@ -98,102 +100,108 @@ def reassign(
             f"{len(codes_NL)} items do not fit {math.prod(sizes)} IDs of {items_per_id} item(s) "
             f"each; add a level to the codebook sizes {list(sizes)} or enlarge them"
         )
-    before_NL = codes_NL
+    before_NL = codes_NL.cpu().numpy()
+    seating = _Seating(before_NL.copy(), features_NF, quantizer)
+    excess_N = seating.excess(items_per_id)
     for level in range(len(sizes)):
         room = math.prod(sizes[level + 1 :]) * items_per_id
-        codes_NL = _settle(codes_NL, features_NF, quantizer, level, room, before_NL)
-    moved = (codes_NL != before_NL).any(dim=1).nonzero()[:, 0]
-    return Assignment(SemanticIds(codes_NL.cpu().numpy(), sizes), moved.cpu().numpy())
+        seating.settle(level, room, excess_N)
+    moved = np.flatnonzero((seating.codes_NL != before_NL).any(axis=1))
+    log.info("moved %d of %d items to IDs with room", len(moved), len(before_NL))
+    return Assignment(SemanticIds(seating.codes_NL.astype(np.int32), sizes), moved)
 
 
-def _settle(
-    codes_NL: Tensor,
-    features_NF: Tensor,
-    quantizer: Quantizer,
-    level: int,
-    room: int,
-    before_NL: Tensor,
-) -> Tensor:
-    """Leave no code of one level with more than ``room`` items under the same prefix."""
-    codes = codes_NL.cpu().numpy()
-    prefix_N = _group(codes[:, :level])
-    place_N = _group(np.column_stack([prefix_N, codes[:, level]]))
-    crowded_M = np.flatnonzero(np.bincount(place_N)[place_N] > room)
-    if len(crowded_M) == 0:
-        return codes_NL
-    costs_M = _own_costs(codes_NL, features_NF, quantizer, level, crowded_M)
-    moved_M = (codes_NL != before_NL).any(dim=1).cpu().numpy()[crowded_M]
-    rank_M = _rank_in_group(place_N[crowded_M], costs_M, moved_M)
-    excess_E = crowded_M[rank_M >= room]
+@dataclass
+class _Seating:
+    """The codes of all items, on their way to having room for everyone."""
 
-    codes_NL = codes_NL.clone()
-    rows_E = torch.from_numpy(excess_E).to(codes_NL.device)
-    taken_GK, group_E = _occupancy(prefix_N, codes[:, level], excess_E, quantizer, level)
-    features_EF, codes_EP = features_NF[rows_E], codes_NL[rows_E, :level]
-    chosen_E = _fill(features_EF, codes_EP, quantizer, taken_GK, group_E, room)
-    codes_EP = torch.cat([codes_EP, chosen_E[:, None]], dim=1)
-    codes_NL[rows_E] = quantizer.quantize(features_EF, codes_EP)
-    log.info("level %d: moved %d items to codes with room", level, len(excess_E))
-    return codes_NL
+    codes_NL: Rows
+    features_NF: Tensor
+    quantizer: Quantizer
 
+    def excess(self, room: int) -> Bools:
+        """Find the items that their ID has no room for: the ones its last code describes worst."""
+        id_N = _group(self.codes_NL)
+        crowded_M = np.flatnonzero(np.bincount(id_N)[id_N] > room)
+        rank_M = _rank_in_group(id_N[crowded_M], self._own_costs(crowded_M, -1))
+        excess_N = np.zeros(len(id_N), dtype=np.bool_)
+        excess_N[crowded_M] = rank_M >= room
+        return excess_N
 
-def _fill(
-    features_EF: Tensor,
-    codes_EP: Tensor,
-    quantizer: Quantizer,
-    taken_GK: Rows,
-    group_E: Rows,
-    room: int,
-) -> Tensor:
-    """Give every item the cheapest code that its group has room for; contests go to the closest.
+    def settle(self, level: int, room: int, excess_N: Bools) -> None:
+        """Leave no code of a level with more than ``room`` items under the same prefix."""
+        prefix_N = _group(self.codes_NL[:, :level])
+        place_N = _group(np.column_stack([prefix_N, self.codes_NL[:, level]]))
+        crowded_M = np.flatnonzero(np.bincount(place_N)[place_N] > room)
+        if len(crowded_M) == 0:
+            return
+        costs_M = self._own_costs(crowded_M, level)
+        rank_M = _rank_in_group(place_N[crowded_M], excess_N[crowded_M], costs_M)
+        rows_E = crowded_M[rank_M >= room]
+        self.codes_NL[rows_E, level] = self._fill(rows_E, level, room, prefix_N)
+        rest_EL = self.quantizer.quantize(*self._priced_by(rows_E, level + 1))
+        self.codes_NL[rows_E] = rest_EL.cpu().numpy()
 
-    All items choose at once, round after round; the ones that lose a contest choose again among
-    what is left. A round settles at least one item in every group, most settle in the first.
-    """
-    chosen_E = np.full(len(group_E), -1)
-    waiting = np.arange(len(group_E))
-    while len(waiting) > 0:
-        full_WK = torch.from_numpy(taken_GK >= room)
-        choice_W, cost_W = [], []
-        for part in np.array_split(waiting, -(-len(waiting) // ROWS_AT_ONCE)):
-            costs_WK = quantizer.costs(features_EF[part], codes_EP[part])
-            costs_WK = costs_WK.masked_fill(full_WK[group_E[part]].to(costs_WK.device), torch.inf)
-            cost, choice = costs_WK.min(dim=1)
-            choice_W.append(choice.cpu().numpy())
-            cost_W.append(cost.cpu().numpy())
-        group_W, code_W = group_E[waiting], np.concatenate(choice_W)
-        rank_W = _rank_in_group(_group(np.column_stack([group_W, code_W])), np.concatenate(cost_W))
-        wins_W = rank_W < room - taken_GK[group_W, code_W]
-        chosen_E[waiting[wins_W]] = code_W[wins_W]
-        np.add.at(taken_GK, (group_W[wins_W], code_W[wins_W]), 1)
-        waiting = waiting[~wins_W]
-    return torch.from_numpy(chosen_E).to(codes_EP.device)
+    def _fill(self, rows_E: Rows, level: int, room: int, prefix_N: Rows) -> Rows:
+        """Find the cheapest code with room for every item; a contest goes to the closest.
 
+        All items choose at once, round after round; those that lose a contest choose again among
+        what is left. Every round settles at least one item of each prefix.
+        """
+        taken_GK, group_E = self._taken(rows_E, level, prefix_N)
+        chosen_E = np.full(len(rows_E), -1)
+        waiting_W = np.arange(len(rows_E))
+        while len(waiting_W) > 0:
+            group_W = group_E[waiting_W]
+            code_W, cost_W = self._cheapest(rows_E[waiting_W], level, taken_GK >= room, group_W)
+            place_W = _group(np.column_stack([group_W, code_W]))
+            wins_W = _rank_in_group(place_W, cost_W) < room - taken_GK[group_W, code_W]
+            chosen_E[waiting_W[wins_W]] = code_W[wins_W]
+            np.add.at(taken_GK, (group_W[wins_W], code_W[wins_W]), 1)
+            waiting_W = waiting_W[~wins_W]
+        return chosen_E
 
-def _occupancy(
-    prefix_N: Rows, code_N: Rows, excess_E: Rows, quantizer: Quantizer, level: int
-) -> tuple[Rows, Rows]:
-    """Count the items that stay at each code of the prefixes in question; number those prefixes."""
-    prefixes_G, group_E = np.unique(prefix_N[excess_E], return_inverse=True)
-    group_N = np.full(int(prefix_N.max()) + 1, -1)
-    group_N[prefixes_G] = np.arange(len(prefixes_G))
-    group_N = group_N[prefix_N]
-    group_N[excess_E] = -1
-    stays_N = group_N >= 0
-    taken_GK = np.zeros((len(prefixes_G), quantizer.codebook_sizes[level]), dtype=np.int64)
-    np.add.at(taken_GK, (group_N[stays_N], code_N[stays_N]), 1)
-    return taken_GK, group_E
+    def _taken(self, rows_E: Rows, level: int, prefix_N: Rows) -> tuple[Rows, Rows]:
+        """Count the items that stay on each code of the prefixes G of some rows; number those."""
+        prefixes_G, group_E = np.unique(prefix_N[rows_E], return_inverse=True)
+        group_of = np.full(int(prefix_N.max()) + 1, -1)
+        group_of[prefixes_G] = np.arange(len(prefixes_G))
+        group_N = group_of[prefix_N]
+        group_N[rows_E] = -1
+        stays_N = group_N >= 0
+        taken_GK = np.zeros((len(prefixes_G), self.quantizer.codebook_sizes[level]), dtype=np.int64)
+        np.add.at(taken_GK, (group_N[stays_N], self.codes_NL[stays_N, level]), 1)
+        return taken_GK, group_E
 
+    def _cheapest(
+        self, rows_W: Rows, level: int, full_GK: Bools, group_W: Rows
+    ) -> tuple[Rows, Costs]:
+        """Find the cheapest code that is not full, and its cost."""
+        codes, costs = [], []
+        for start in range(0, len(rows_W), ROWS_AT_ONCE):
+            part = slice(start, start + ROWS_AT_ONCE)
+            costs_WK = self.quantizer.costs(*self._priced_by(rows_W[part], level)).cpu().numpy()
+            costs_WK = np.where(full_GK[group_W[part]], np.inf, costs_WK)
+            codes.append(costs_WK.argmin(axis=1))
+            costs.append(costs_WK.min(axis=1))
+        return np.concatenate(codes), np.concatenate(costs)
 
-def _own_costs(
-    codes_NL: Tensor, features_NF: Tensor, quantizer: Quantizer, level: int, rows_M: Rows
-) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Price the codes that the rows have at one level."""
-    costs = []
-    for part in torch.split(torch.from_numpy(rows_M).to(codes_NL.device), ROWS_AT_ONCE):
-        costs_MK = quantizer.costs(features_NF[part], codes_NL[part, :level])
-        costs.append(costs_MK.gather(1, codes_NL[part, level : level + 1])[:, 0].cpu().numpy())
-    return np.concatenate(costs)
+    def _own_costs(self, rows_M: Rows, level: int) -> Costs:
+        """Price the codes that some rows have at a level."""
+        level %= self.codes_NL.shape[1]
+        costs_M = np.empty(len(rows_M), dtype=np.float32)
+        for start in range(0, len(rows_M), ROWS_AT_ONCE):
+            part = slice(start, start + ROWS_AT_ONCE)
+            costs_MK = self.quantizer.costs(*self._priced_by(rows_M[part], level)).cpu().numpy()
+            own_M1 = self.codes_NL[rows_M[part], level][:, None]
+            costs_M[part] = np.take_along_axis(costs_MK, own_M1, axis=1)[:, 0]
+        return costs_M
+
+    def _priced_by(self, rows_M: Rows, levels: int) -> tuple[Tensor, Tensor]:
+        """Give what a quantizer prices codes by: the features of rows and their first codes."""
+        device = self.features_NF.device
+        codes_MP = torch.from_numpy(self.codes_NL[rows_M, :levels]).to(device)
+        return self.features_NF[torch.from_numpy(rows_M).to(device)], codes_MP
 
 
 def _group(keys_NP: Rows) -> Rows:
@@ -207,8 +215,8 @@ def _group(keys_NP: Rows) -> Rows:
 
 
 def _rank_in_group(group_N: Rows, *order_by: np.ndarray[Any, Any]) -> Rows:
-    """Rank the members of each group from 0; the last of the keys counts first, ties go by row."""
-    order_N = np.lexsort((np.arange(len(group_N)), *order_by, group_N))
+    """Rank the members of each group from 0, by the keys in their order; ties go by row."""
+    order_N = np.lexsort((np.arange(len(group_N)), *reversed(order_by), group_N))
     sorted_N = group_N[order_N]
     starts_N = np.flatnonzero(np.diff(sorted_N, prepend=-1))
     rank_N = np.empty_like(group_N)

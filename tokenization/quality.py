@@ -177,8 +177,8 @@ def unexplained_variance(features_NF: Features, reconstructed_NF: Features) -> f
 def check_codebooks(ids: SemanticIds, *, least_perplexity_share: float = 0.1) -> None:
     """Refuse codes of which one level has collapsed.
 
-    A codebook counts as collapsed when its perplexity is below a share of what it could be: the
-    number of its codes, or of the items where these are fewer.
+    A codebook counts as collapsed when its perplexity, counted from 1, is below a share of what it
+    could be: the number of its codes, or of the items where these are fewer.
 
     Raises:
         CollapsedCodebookError: For the first level that has collapsed.
@@ -186,7 +186,7 @@ def check_codebooks(ids: SemanticIds, *, least_perplexity_share: float = 0.1) ->
     for index, size in enumerate(ids.codebook_sizes):
         level = level_quality(ids.codes_NL[:, index], size)
         possible = min(size, len(ids))
-        if level.perplexity < least_perplexity_share * possible:
+        if level.perplexity - 1 < least_perplexity_share * (possible - 1):
             raise CollapsedCodebookError(
                 f"the codebook of level {index} has collapsed: perplexity {level.perplexity:.1f} "
                 f"of {possible} possible, {level.used} of {size} codes used; check that features "

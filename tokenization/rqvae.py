@@ -38,7 +38,7 @@ class RQVAEConfig:
     commitment: float = 0.25
     """Weight of the loss that pulls latents towards their codes (beta)."""
 
-    separation: float = 10.0
+    separation: float = 0.3
     """Weight of the loss that pushes items with the same codes apart; 0 is plain TIGER."""
 
     separation_margin: float = 2.0
@@ -218,10 +218,13 @@ def separation_loss(
 
     A hinge on the squared distance of each pair of the batch in collision, in units of the mean
     squared quantization error: near duplicates move until a code comes between them; a pair that
-    does not collide feels nothing.
+    does not collide feels nothing. Averaged over the pairs, the pressure stays the same while the
+    pairs get fewer, and bounded where items are too many for the codes.
     """
     same_BB = (codes_BL[:, None] == codes_BL[None, :]).all(dim=2)
     first_C, second_C = same_BB.triu(diagonal=1).nonzero(as_tuple=True)
+    if len(first_C) == 0:
+        return latents_BD.new_zeros(())
     unit = (latents_BD - quantized_BD).detach().square().sum(dim=1).mean().clamp(min=1e-12)
     distance_C = (latents_BD[first_C] - latents_BD[second_C]).square().sum(dim=1) / unit
-    return functional.relu(margin - distance_C).sum() / len(latents_BD)
+    return functional.relu(margin - distance_C).mean()

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 class TrainingConfig:
     """How an RQ-VAE is trained."""
 
-    epochs: int = 120
+    epochs: int = 100
     """Passes over the catalogue."""
 
     batch_size: int = 1024
@@ -31,7 +31,7 @@ class TrainingConfig:
     colliding: int = 256
     """Items per step that come on top: ones that share all codes with another."""
 
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     """Of AdamW, after the warm-up; it falls linearly to zero."""
 
     weight_decay: float = 1e-4

@@ -1,0 +1,84 @@
+import math
+
+import numpy as np
+import pytest
+
+from genrec.semantic_ids import SemanticIds
+from genrec.tokenization.quality import (
+    CollapsedCodebookError,
+    Quality,
+    agreement,
+    check_codebooks,
+    level_quality,
+    measure,
+    unexplained_variance,
+)
+
+
+def ids(codes: list[list[int]], *sizes: int) -> SemanticIds:
+    return SemanticIds(np.array(codes, dtype=np.int32), sizes)
+
+
+@pytest.mark.parametrize(
+    ("codes", "used", "perplexity", "gini"),
+    [
+        ([0, 1, 2, 3], 4, 4.0, 0.0),
+        ([0, 0, 1, 1], 2, 2.0, 0.5),
+        ([2, 2, 2, 2], 1, 1.0, 0.75),
+        ([0, 0, 0, 1], 2, math.exp(-(0.75 * math.log(0.75) + 0.25 * math.log(0.25))), 0.625),
+    ],
+)
+def test_use_of_a_codebook_of_four(codes, used, perplexity, gini):
+    level = level_quality(np.array(codes, dtype=np.int32), 4)
+    assert level.used == used
+    assert level.perplexity == pytest.approx(perplexity)
+    assert level.gini == pytest.approx(gini)
+
+
+def test_agreement_counts_pairs():
+    code_N = np.array([0, 0, 0, 1, 1], dtype=np.int32)
+    label_N = np.array([7, 7, 8, 9, 9])
+    # Four pairs share a code: three among the first items (one of them agrees), one that agrees.
+    assert agreement(code_N, label_N) == pytest.approx(2 / 4)
+
+
+def test_agreement_without_pairs_is_zero():
+    assert agreement(np.array([0, 1], dtype=np.int32), np.array([0, 0])) == 0
+
+
+def test_the_mean_explains_nothing_and_the_features_everything():
+    x_NF = np.array([[0.0, 1.0], [2.0, 5.0]], dtype=np.float32)
+    assert unexplained_variance(x_NF, x_NF) == 0
+    mean_NF = np.broadcast_to(x_NF.mean(axis=0), x_NF.shape)
+    assert unexplained_variance(x_NF, mean_NF) == pytest.approx(1)
+
+
+def test_the_report_worked_by_hand():
+    before = ids([[0, 1], [0, 1], [1, 1], [1, 0]], 2, 2)
+    final = ids([[0, 1], [0, 0], [1, 1], [1, 0]], 2, 2)
+    labels = np.array([0, 0, 0, 1])
+    quality = measure(before, final, moved=1, errors=(0.25, 0.5), labels=labels)
+    assert quality.collision_rate == 0.5
+    assert quality.final_collision_rate == 0
+    assert quality.moved_share == 0.25
+    assert quality.largest_group == 2
+    assert quality.label_agreement == pytest.approx(1 / 2)
+    assert quality.random_label_agreement == pytest.approx(3 / 6)
+    assert Quality.from_json(quality.to_json()) == quality
+
+
+def test_the_table_names_every_level():
+    both = ids([[0, 1], [1, 0]], 2, 2)
+    table = measure(both, both, moved=0, errors=(0.1, 0.1)).table()
+    assert "0.000%" in table
+    assert len(table.splitlines()) == 7
+
+
+def test_a_collapsed_codebook_is_refused_with_its_remedy():
+    codes = [[row % 64, 0] for row in range(640)]
+    with pytest.raises(CollapsedCodebookError, match=r"level 1 has collapsed.*1 of 64 codes used"):
+        check_codebooks(ids(codes, 64, 64))
+
+
+def test_few_items_need_not_fill_a_large_codebook():
+    check_codebooks(ids([[row, row] for row in range(10)], 256, 256))
