@@ -3,7 +3,7 @@
 from genrec.prompts.corpus import corpus
 from genrec.prompts.mixture import Mixture
 from genrec.prompts.render import Example, PromptConfig, Renderer
-from genrec.prompts.sentencepiece import train_tokenizer
+from genrec.prompts.sentencepiece import load_tokenizer, train_tokenizer
 from genrec.prompts.tasks import Task, TaskError, Tasks
 from genrec.prompts.vocabulary import Vocabulary, clean
 
@@ -18,5 +18,6 @@ __all__ = [
     "Vocabulary",
     "clean",
     "corpus",
+    "load_tokenizer",
     "train_tokenizer",
 ]

@@ -1,4 +1,4 @@
-"""A small tokenizer of a catalogue's own, for models that are trained from scratch."""
+"""Tokenizers: that of a pretrained model, or a small one trained on the catalogue's own texts."""
 
 import io
 import tempfile
@@ -7,9 +7,24 @@ from pathlib import Path
 from typing import Any, Literal
 
 import sentencepiece
-from transformers import LlamaTokenizer, PreTrainedTokenizerFast, T5Tokenizer
+from transformers import AutoTokenizer, LlamaTokenizer, PreTrainedTokenizerFast, T5Tokenizer
 
 from genrec.prompts.vocabulary import clean
+
+
+def load_tokenizer(path: str) -> PreTrainedTokenizerFast:
+    """Load the tokenizer of a pretrained model by name or folder.
+
+    Raises:
+        ValueError: When transformers has only a slow one for it, which cannot keep data apart.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    if not tokenizer.is_fast:
+        raise ValueError(
+            f"{path} has only a slow tokenizer, {type(tokenizer).__name__}; "
+            "convert it to the format of the tokenizers library"
+        )
+    return tokenizer
 
 
 def train_tokenizer(
@@ -24,6 +39,9 @@ def train_tokenizer(
         texts: What the model will read: descriptions, reviews, queries, templates.
         size: Number of pieces at most.
         kind: Whose conventions to follow.
+
+    Raises:
+        ValueError: When there is no text, or more letters than pieces.
     """
     # Characters and digits first: a rating must be readable whatever the corpus holds.
     corpus = ["0 1 2 3 4 5 6 7 8 9", *(line for line in map(clean, texts) if line)]
@@ -35,17 +53,23 @@ def train_tokenizer(
         else {"pad_id": 0, "eos_id": 1, "unk_id": 2, "bos_id": -1}
     )
     model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(corpus),
-        model_writer=model,
-        model_type="bpe" if kind == "llama" else "unigram",
-        byte_fallback=kind == "llama",
-        vocab_size=size,
-        hard_vocab_limit=False,
-        split_digits=True,
-        minloglevel=2,
-        **special,
-    )
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(corpus),
+            model_writer=model,
+            model_type="bpe" if kind == "llama" else "unigram",
+            byte_fallback=kind == "llama",
+            vocab_size=size,
+            hard_vocab_limit=False,
+            split_digits=True,
+            minloglevel=2,
+            **special,
+        )
+    except RuntimeError as error:
+        raise ValueError(
+            f"a vocabulary of {size} pieces cannot be trained on {len(corpus)} texts; "
+            f"raise text_pieces ({error})"
+        ) from error
     # transformers reads a SentencePiece model only from a folder and by these names.
     with tempfile.TemporaryDirectory() as folder:
         name = "tokenizer.model" if kind == "llama" else "spiece.model"

@@ -1,5 +1,6 @@
 """The training loop that recipes call: exact, resumable, the same for any number of processes."""
 
+import contextlib
 import json
 import logging
 import math
@@ -12,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from accelerate import Accelerator
+from accelerate.logging import get_logger
 from accelerate.utils import InitProcessGroupKwargs, ProjectConfiguration
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
@@ -21,7 +23,7 @@ from genrec.training.batches import Batch, Position, StepStream
 from genrec.training.checkpoints import BestWeights, Checkpoints, Progress
 from genrec.training.losses import weighted_cross_entropy
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)  # speaks in the main process only
 
 Validate = Callable[[nn.Module], dict[str, float]]
 
@@ -110,11 +112,14 @@ def make_accelerator(config: TrainingConfig, *, logging_dir: Path) -> Accelerato
     On a machine without a GPU, DeepSpeed needs gloo named and must not be told ``cpu=True``, which
     silently turns it off. A launch that asked for several processes and got one is refused.
     """
+    logging.getLogger("accelerate").setLevel(logging.WARNING)  # it tells of every file it saves
     on_deepspeed = os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true"
     on_cpu = not torch.accelerator.is_available()
     accelerator = Accelerator(
         cpu=on_cpu and not on_deepspeed,
         mixed_precision=config.mixed_precision,
+        # The schedule counts optimizer steps, however many processes take one together.
+        step_scheduler_with_optimizer=False,
         log_with=list(config.trackers) or None,
         project_config=ProjectConfiguration(str(logging_dir), logging_dir=str(logging_dir)),
         kwargs_handlers=(
@@ -125,7 +130,7 @@ def make_accelerator(config: TrainingConfig, *, logging_dir: Path) -> Accelerato
     if accelerator.num_processes != world:
         raise TrainingError(
             f"{world} processes were launched, but accelerate runs {accelerator.num_processes}; "
-            "on CPUs launch with ACCELERATE_USE_CPU=true accelerate launch --multi_gpu"
+            "on CPUs launch with: accelerate launch --multi_gpu --num_processes N"
         )
     return accelerator
 
@@ -264,20 +269,11 @@ def _step(
     return float(total / weight), tokens
 
 
-def _synchronized(model: nn.Module, accelerator: Accelerator, last: bool) -> Any:
+def _synchronized(
+    model: nn.Module, accelerator: Accelerator, last: bool
+) -> contextlib.AbstractContextManager[None]:
     """Share gradients between processes only with the last batch of a step."""
-    return accelerator.no_sync(model) if not last else _NOTHING
-
-
-class _Nothing:
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-
-_NOTHING = _Nothing()
+    return contextlib.nullcontext() if last else accelerator.no_sync(model)
 
 
 def _decay_groups(model: nn.Module, config: TrainingConfig) -> list[dict[str, Any]]:
