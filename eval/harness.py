@@ -203,7 +203,7 @@ def _batches(questions: Questions, size: int, *, progress: bool) -> Iterator[lis
     if size < 1:
         raise ValueError(f"batch_size is {size}; ask at least 1 question at a time")
     unread = iter(questions)
-    bar = tqdm(total=len(questions), desc=questions.task, unit="user", disable=not progress)
+    bar = tqdm(total=len(questions), desc=questions.task, unit="event", disable=not progress)
     with bar:
         while batch := list(islice(unread, size)):
             yield batch

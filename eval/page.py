@@ -172,12 +172,11 @@ def _rows(
             )
             for column in columns
         ]
-        is_optimum, share = name == findings.optimum, None
-        comparison = None
+        is_optimum, comparison, share = name == findings.optimum, None, None
         if not is_optimum:
             comparison = findings.comparisons.get(name, {}).get(task, {}).get(main)
-        if optimum is not None and not result.statistics.lower_is_better:
-            share = result.metrics[main].value / optimum.value if optimum.value else None
+        if optimum is not None and optimum.value and not result.statistics.lower_is_better:
+            share = result.metrics[main].value / optimum.value
         rows.append(Row(name, colours[name], is_optimum, cells, comparison, share))
     return rows
 
