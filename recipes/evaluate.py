@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from genrec.artifacts import ArtifactError, check_same
 from genrec.config import parse_args, to_dict
@@ -37,6 +37,8 @@ from genrec.eval import (
 )
 from genrec.recommender import Recommender
 
+Baseline = Literal["popularity", "item_knn", "mean_rating"]
+
 MODEL, OPTIMUM = "genrec", "optimum"
 
 
@@ -51,9 +53,7 @@ class Config:
     model: Path | None = None
     """The model directory that recipes/finetune.py wrote; without it only baselines are scored."""
 
-    baselines: tuple[Literal["popularity", "item_knn", "mean_rating"], ...] = (
-        "popularity", "item_knn", "mean_rating",
-    )  # fmt: skip
+    baselines: tuple[Baseline, ...] = get_args(Baseline)
     """What stands beside the model."""
 
     tasks: tuple[Literal["recommend", "search", "rate", "explain"], ...] = ("recommend",)
@@ -88,7 +88,8 @@ def main(config: Config) -> None:
     split = config.split.split(dataset.interactions)
     events = sample_users(dataset.interactions, split.test, config.users, seed=config.seed)
     results: dict[str, Results] = {}
-    for name, recommender in methods(config, dataset, split):
+    recommenders = dict(methods(config, dataset, split))
+    for name, recommender in recommenders.items():
         able = getattr(recommender, "tasks", TASKS)
         tasks = [task for task in config.tasks if task in able]
         print(f"{name}: {', '.join(tasks)} for {len(events):,} events", flush=True)
@@ -100,6 +101,7 @@ def main(config: Config) -> None:
         config.out, results, dataset, summary=summarize(results, subject=MODEL),
         optimum=OPTIMUM if OPTIMUM in results else None, seeds={"seed": config.seed},
         config=to_dict(config), users_shown=config.users_shown,
+        prompt_of=getattr(recommenders.get(MODEL), "prompt_text", None),
     )  # fmt: skip
     for task in config.tasks:
         print(f"\n{text_table(results, task)}")
@@ -107,7 +109,7 @@ def main(config: Config) -> None:
 
 
 def methods(config: Config, dataset: Dataset, split: Split) -> Iterator[tuple[str, Recommender]]:
-    """Make the methods one after the other: the model, the baselines, the optimum if known."""
+    """Make the methods: the model, the baselines, and the optimum where it is known."""
     ranks, rates = set(RANKING_TASKS) & set(config.tasks), "rate" in config.tasks
     if config.model is not None:
         yield MODEL, load_model(config.model, dataset, beams=config.beams)

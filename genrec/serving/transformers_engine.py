@@ -102,6 +102,11 @@ class TransformersRecommender:
                 answers[row] = vocabulary.decode(numbers)
         return [answers[row] for row in range(len(requests))]
 
+    def prompt_text(self, request: Request) -> str:
+        """Write out what the model reads for a request, codes and markers included."""
+        prompt = self._renderer.render(request, phrasing=self._phrasing).prompt
+        return str(self._renderer.vocabulary.tokenizer.decode(prompt.tolist()))
+
     def _batches(self, requests: Sequence[Request]) -> Iterator[tuple[list[int], list[Tokens]]]:
         """Yield requests of like length together, the longest first: what fails, fails early."""
         render = self._renderer.render

@@ -121,6 +121,16 @@ def test_an_unknown_engine_is_refused(tmp_path):
         GenRec.from_pretrained(tmp_path, engine="magic")
 
 
+def test_nobody_asked_nothing_answered(rec):
+    assert rec.recommend_many([], k=3) == []
+    assert rec.explain_many([], []) == []
+
+
+def test_the_prompt_can_be_read(rec):
+    text = rec.recommender.prompt_text(Request(history=(0, 4)))
+    assert text.endswith("<a_0><b_0><a_1><b_1>")
+
+
 def test_the_engine_follows_the_protocol(rec):
     assert isinstance(rec.recommender, Recommender)
 
