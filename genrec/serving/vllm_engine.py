@@ -276,8 +276,9 @@ class _Engine:
         return [output.logprobs.token_ids[1:] for output in self._run(prompts, options)]
 
     def _options(self, **options: object) -> Any:
+        # Each is used for one request, so vLLM need not copy it, which would take long.
         return self._vllm.SamplingParams(
-            temperature=0.0, detokenize=False, flat_logprobs=True, **options
+            temperature=0.0, detokenize=False, flat_logprobs=True, skip_clone=True, **options
         )
 
     def _run(self, prompts: Sequence[list[int]], options: Sequence[object]) -> list[Any]:
