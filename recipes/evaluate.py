@@ -38,7 +38,6 @@ from genrec.eval import (
 from genrec.recommender import Recommender
 
 Baseline = Literal["popularity", "item_knn", "mean_rating"]
-
 MODEL, OPTIMUM = "genrec", "optimum"
 
 
@@ -120,8 +119,7 @@ def methods(config: Config, dataset: Dataset, split: Split) -> Iterator[tuple[st
         yield "item_knn", ItemKNNRecommender(dataset, split.train, tuned)
     if "mean_rating" in config.baselines and rates:
         yield "mean_rating", MeanRatingRecommender(dataset, split.train)
-    optimum = optimum_of(dataset)
-    if optimum is not None:
+    if (optimum := optimum_of(dataset)) is not None:
         yield OPTIMUM, optimum
 
 

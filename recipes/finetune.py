@@ -7,6 +7,7 @@ model directory that ``GenRec.from_pretrained`` and transformers load.
 """
 
 import logging
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,34 +16,28 @@ from accelerate.logging import get_logger
 from accelerate.utils import gather_object
 from transformers import PreTrainedModel
 
+from genrec.artifacts import ArtifactError
 from genrec.config import parse_args, to_dict
 from genrec.data import Dataset, SplitConfig, sample_events
 from genrec.eval import evaluate
 from genrec.eval.ranking import ndcg_at, recall_at
-from genrec.models import (
-    AdaptConfig,
-    BackboneConfig,
-    adapt,
-    build_backbone,
-    is_encoder_decoder,
-    merge,
-    trainable_share,
-)
+from genrec.models import AdaptConfig, BackboneConfig, adapt, build_backbone, merge, trainable_share
 from genrec.prompts import (
     Mixture,
     PromptConfig,
     Renderer,
+    TaskError,
     Tasks,
     Vocabulary,
     corpus,
-    load_tokenizer,
-    train_tokenizer,
+    make_tokenizer,
 )
 from genrec.serving import TransformersRecommender, save_bundle
 from genrec.tokenization import SemanticTokenizer
 from genrec.training import (
     StepStream,
     TrainingConfig,
+    TrainingError,
     claim_run_folder,
     make_accelerator,
     make_collator,
@@ -99,9 +94,8 @@ def main(config: Config) -> None:
         vocabulary = Vocabulary.kept_in(
             config.work / "vocabulary",
             ids,
-            lambda: load_tokenizer(config.backbone.path) if config.backbone.path
-            else train_tokenizer(
-                corpus(dataset, split.train, tasks),
+            lambda: make_tokenizer(
+                config.backbone.path, corpus(dataset, split.train, tasks),
                 size=config.backbone.tiny.text_pieces, kind=config.backbone.tiny.tokenizer_kind,
             ),
         )  # fmt: skip
@@ -115,7 +109,7 @@ def main(config: Config) -> None:
     )  # fmt: skip
     mixture = Mixture(
         dataset=dataset, train=split.train, renderer=renderer, weights=config.tasks,
-        every_position=not is_encoder_decoder(model), seed=config.seed,
+        every_position=not model.config.is_encoder_decoder, seed=config.seed,
     )  # fmt: skip
     stream = StepStream(
         mixture=mixture,
@@ -132,12 +126,9 @@ def main(config: Config) -> None:
     def validate(bare: PreTrainedModel) -> dict[str, float]:
         """Score a share of the users in each process, by full ranking without the history."""
         recommender = TransformersRecommender(bare, renderer, beams=config.beams)
-        ranks = evaluate(recommender, dataset, mine, k=10).ranks
-        ranks = np.asarray(gather_object(list(ranks)))
-        return {
-            "recall@10": float(recall_at(ranks, 10).mean()),
-            "ndcg@10": float(ndcg_at(ranks, 10).mean()),
-        }
+        ranks = np.asarray(gather_object(list(evaluate(recommender, dataset, mine).ranks)))
+        metrics = {"recall@10": recall_at(ranks, 10), "ndcg@10": ndcg_at(ranks, 10)}
+        return {name: float(values.mean()) for name, values in metrics.items()}
 
     trained = train(
         model, stream, config.training, accelerator=accelerator, folder=config.work,
@@ -151,4 +142,7 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    main(parse_args(Config, __doc__))
+    try:
+        main(parse_args(Config, __doc__))
+    except (ArtifactError, TaskError, TrainingError) as error:
+        sys.exit(f"finetune: {error}")

@@ -6,7 +6,6 @@ from genrec.models.backbone import (
     TinyConfig,
     build_backbone,
     build_tiny,
-    is_encoder_decoder,
     load_pretrained,
 )
 
@@ -17,7 +16,6 @@ __all__ = [
     "adapt",
     "build_backbone",
     "build_tiny",
-    "is_encoder_decoder",
     "load_pretrained",
     "merge",
     "trainable_share",

@@ -129,11 +129,6 @@ def load_pretrained(path: str, *, dtype: torch.dtype, vocabulary_size: int) -> P
     return model
 
 
-def is_encoder_decoder(model: PreTrainedModel) -> bool:
-    """Tell a T5 from a Llama: does the model read the prompt apart from the answer?"""
-    return bool(model.config.is_encoder_decoder)
-
-
 def _llama(config: TinyConfig, size: int, special: SpecialTokens, max_tokens: int) -> Any:
     shape = LlamaConfig(**_decoder_shape(config, size, max_tokens), **special)
     return add_residual_dropout(LlamaForCausalLM(shape), config.dropout)

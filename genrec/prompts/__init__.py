@@ -3,7 +3,7 @@
 from genrec.prompts.corpus import corpus
 from genrec.prompts.mixture import Mixture
 from genrec.prompts.render import Example, PromptConfig, Renderer
-from genrec.prompts.sentencepiece import load_tokenizer, train_tokenizer
+from genrec.prompts.sentencepiece import load_tokenizer, make_tokenizer, train_tokenizer
 from genrec.prompts.tasks import Task, TaskError, Tasks
 from genrec.prompts.vocabulary import Vocabulary, clean
 
@@ -19,5 +19,6 @@ __all__ = [
     "clean",
     "corpus",
     "load_tokenizer",
+    "make_tokenizer",
     "train_tokenizer",
 ]

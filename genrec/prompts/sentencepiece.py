@@ -12,6 +12,13 @@ from transformers import AutoTokenizer, LlamaTokenizer, PreTrainedTokenizerFast,
 from genrec.prompts.vocabulary import clean
 
 
+def make_tokenizer(
+    path: str | None, texts: Iterable[str], *, size: int, kind: Literal["llama", "t5"]
+) -> PreTrainedTokenizerFast:
+    """Load the tokenizer of a pretrained model, or train one where there is no such model."""
+    return load_tokenizer(path) if path else train_tokenizer(texts, size=size, kind=kind)
+
+
 def load_tokenizer(path: str) -> PreTrainedTokenizerFast:
     """Load the tokenizer of a pretrained model by name or folder.
 

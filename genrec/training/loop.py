@@ -223,8 +223,6 @@ def train(
             checkpoints.save(progress)
             meter.restart()
     bar.close()
-    if config.trackers:
-        accelerator.end_training()
     best.load_into(bare)
     assert best.step is not None
     assert best.score is not None

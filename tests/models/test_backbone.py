@@ -2,7 +2,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, T5Config, T5ForConditionalGeneration
 
-from genrec.models import TinyConfig, build_tiny, is_encoder_decoder, load_pretrained
+from genrec.models import TinyConfig, build_tiny, load_pretrained
 
 SPECIAL = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 3}
 SMALL = {"hidden_size": 16, "layers": 2, "heads": 2, "intermediate_size": 32}
@@ -32,11 +32,6 @@ def test_making_a_model_leaves_the_random_state_alone():
     torch.manual_seed(0)
     tiny()
     torch.testing.assert_close(torch.rand(3), expected)
-
-
-def test_a_t5_has_an_encoder_and_a_llama_has_none():
-    assert is_encoder_decoder(tiny("t5"))
-    assert not is_encoder_decoder(tiny("llama"))
 
 
 @pytest.mark.parametrize("architecture", ["llama", "qwen3"])
