@@ -169,6 +169,10 @@ class VLLMRecommender:
             ]  # fmt: skip
         return [vocabulary.decode(answer) for answer in answers]
 
+    def close(self) -> None:
+        """Stop vLLM and free its memory; nothing can be asked after that."""
+        self._engine.close()
+
     def _prompts(self, requests: Sequence[Request]) -> list[list[int]]:
         render = self._renderer.render
         return [render(request, phrasing=self._phrasing).prompt.tolist() for request in requests]
@@ -274,6 +278,10 @@ class _Engine:
         """Return the ``count`` tokens most likely to follow each prompt, best first."""
         options = [self._options(max_tokens=1, logprobs=count) for _ in prompts]
         return [output.logprobs.token_ids[1:] for output in self._run(prompts, options)]
+
+    def close(self) -> None:
+        """Stop vLLM."""
+        self._llm.llm_engine.engine_core.shutdown()
 
     def _options(self, **options: object) -> Any:
         # Each is used for one request, so vLLM need not copy it, which would take long.

@@ -86,7 +86,9 @@ def transformers(path):
 @pytest.fixture(scope="module")
 def rec(path):
     config = VLLMConfig(enforce_eager=True, kv_cache_memory_bytes=2**28)
-    return GenRec.from_pretrained(path, engine="vllm", beams=5, vllm=config)
+    rec = GenRec.from_pretrained(path, engine="vllm", beams=5, vllm=config)
+    yield rec
+    rec.recommender.close()
 
 
 @pytest.fixture
