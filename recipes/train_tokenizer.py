@@ -11,26 +11,29 @@ import logging
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
+import torch
 from accelerate import PartialState
 
-from genrec.config import parse_args
-from genrec.data import Catalogue, Dataset
+from genrec.config import parse_args, to_dict
+from genrec.data import Catalogue, Dataset, SplitConfig
 from genrec.tokenization import (
     AssignmentConfig,
+    CollaborativeConfig,
     RQKMeansConfig,
     RQVAEConfig,
     SemanticTokenizer,
     TrainingConfig,
+    collaborative_features,
     encode_chunks,
     item_texts,
     text_features,
 )
+from genrec.tokenization.arrays import Features, Labels
 from genrec.tokenization.encoders import MINILM
-from genrec.tokenization.quality import Labels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +60,12 @@ class Config:
     encoder: str = MINILM
     """A sentence-transformers or CLIP-like model, by name on the hub or by path."""
 
+    collaborative: CollaborativeConfig | None = None
+    """Join features of who met which items together; texts alone when left out."""
+
+    split: SplitConfig = field(default_factory=SplitConfig)
+    """Collaborative features come from this split's training events only."""
+
     label: str | None = None
     """An attribute that classes items, such as categories, for the quality report."""
 
@@ -72,13 +81,34 @@ def labels_of(catalogue: Catalogue, attribute: str | None) -> Labels | None:
     return np.unique(values.astype(str), return_inverse=True)[1].astype(np.int64)
 
 
+def source_of(config: Config) -> dict[str, Any]:
+    """Tell what the features are, for the record."""
+    names = ["encoder", "attributes", "attribute_names", "collaborative"]
+    names += ["split"] if config.collaborative else []
+    return {name: to_dict(getattr(config, name)) for name in names}
+
+
+def features_of(dataset: Dataset, texts: list[str], config: Config, cache: Path) -> Features:
+    """Join what texts tell and, if asked for, what users do."""
+    text_NF = text_features(texts, config.encoder, cache=cache)
+    if config.collaborative is None:
+        return text_NF
+    together_NF = collaborative_features(
+        dataset.interactions,
+        config.split.split(dataset.interactions).train,
+        len(dataset.catalogue),
+        config.collaborative,
+        generator=torch.Generator().manual_seed(config.seed),
+    )
+    return np.concatenate([text_NF, together_NF], axis=1)
+
+
 def main(config: Config) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     state = PartialState()
-    catalogue = Dataset.load(config.dataset).catalogue
-    labels = labels_of(catalogue, config.label)
-    texts = item_texts(catalogue, config.attributes, names=config.attribute_names)
+    dataset = Dataset.load(config.dataset)
+    texts = item_texts(dataset.catalogue, config.attributes, names=config.attribute_names)
     cache = config.out.with_name(f"{config.out.name}-features")
 
     start = time.perf_counter()
@@ -89,16 +119,16 @@ def main(config: Config) -> None:
     )  # fmt: skip
     state.wait_for_everyone()
     if state.is_main_process:
-        features_NF = text_features(texts, config.encoder, cache=cache)
+        features_NF = features_of(dataset, texts, config, cache)
         encoded = time.perf_counter()
         tokenizer = SemanticTokenizer.train(
             features_NF,
             config.rqvae if config.method == "rqvae" else config.rqkmeans,
             training=config.training,
             assignment=config.assignment,
-            catalogue=catalogue,
-            labels=labels,
-            source={"encoder": config.encoder, "attributes": config.attributes},
+            catalogue=dataset.catalogue,
+            labels=labels_of(dataset.catalogue, config.label),
+            source=source_of(config),
             seed=config.seed,
             device=state.device,
             progress=True,

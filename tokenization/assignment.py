@@ -19,10 +19,9 @@ import torch
 from torch import Tensor
 
 from genrec.semantic_ids import SemanticIds
+from genrec.tokenization.arrays import Bools, Rows
 from genrec.tokenization.quantizer import Quantizer
 
-Rows = np.ndarray[Any, np.dtype[np.int64]]
-Bools = np.ndarray[Any, np.dtype[np.bool_]]
 Costs = np.ndarray[Any, np.dtype[np.float32]]
 
 ROWS_AT_ONCE = 65_536

@@ -5,7 +5,6 @@ Shape letters in this file: B texts of a batch, F features.
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,8 +12,8 @@ from torch.nn import functional
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from genrec.optional import is_installed, require
+from genrec.tokenization.arrays import Features
 
-Features = np.ndarray[Any, np.dtype[np.float32]]
 TextEncoder = Callable[[Sequence[str]], Features]
 
 MINILM = "all-MiniLM-L6-v2"

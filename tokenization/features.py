@@ -9,7 +9,6 @@ import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,9 +16,8 @@ from tqdm import tqdm
 
 from genrec.artifacts import fingerprint
 from genrec.data import Catalogue, DataError
+from genrec.tokenization.arrays import Features
 from genrec.tokenization.encoders import MINILM, load_text_encoder
-
-Features = np.ndarray[Any, np.dtype[np.float32]]
 
 TEXTS_AT_ONCE = 1024
 """Texts per chunk: what a killed run loses at most."""
@@ -39,7 +37,7 @@ def item_texts(
             with the same first code share their category in 39 % of cases instead of 45 %.
 
     Raises:
-        DataError: When the catalogue does not have an attribute.
+        DataError: When the catalogue does not have an attribute, or none at all.
     """
     told = list(catalogue.attributes if attributes is None else attributes)
     unknown = [name for name in told if name not in catalogue.attributes]
@@ -47,7 +45,9 @@ def item_texts(
         raise DataError(
             f"the catalogue has no attribute {unknown[0]!r}; it has {list(catalogue.attributes)}"
         )
-    return [
+    if not told:
+        raise DataError("the items have no attributes to tell; load the catalogue with metadata")
+    texts = [
         ". ".join(
             f"{name}: {value}" if names else str(value)
             for name, value in row.items()
@@ -55,6 +55,10 @@ def item_texts(
         )
         for row in catalogue.table.select(told).iter_rows(named=True)
     ]
+    silent = texts.count("")
+    if silent:
+        log.warning("nothing is known of %d of %d items; they share one text", silent, len(texts))
+    return texts
 
 
 def text_features(

@@ -9,9 +9,7 @@ from typing import Any
 import numpy as np
 
 from genrec.semantic_ids import Codes, SemanticIds
-
-Labels = np.ndarray[Any, np.dtype[np.int64]]
-Features = np.ndarray[Any, np.dtype[np.float32]]
+from genrec.tokenization.arrays import Features, Labels
 
 
 class CollapsedCodebookError(ValueError):

@@ -17,10 +17,9 @@ from genrec.artifacts import ArtifactError, check_same, read_json, write_directo
 from genrec.config import to_dict
 from genrec.data import Catalogue
 from genrec.semantic_ids import Codes, SemanticIds
+from genrec.tokenization.arrays import Features, Labels
 from genrec.tokenization.assignment import AssignmentConfig, assign
 from genrec.tokenization.quality import (
-    Features,
-    Labels,
     Quality,
     check_codebooks,
     measure,

@@ -5,7 +5,13 @@ import pytest
 
 from genrec.config import load_config
 from genrec.data import Catalogue, Dataset, Interactions
-from genrec.tokenization import RQKMeansConfig, RQVAEConfig, SemanticTokenizer, TrainingConfig
+from genrec.tokenization import (
+    CollaborativeConfig,
+    RQKMeansConfig,
+    RQVAEConfig,
+    SemanticTokenizer,
+    TrainingConfig,
+)
 from recipes.train_tokenizer import Config, main
 from tests.tokenization.tiny_clip import save_tiny_clip
 
@@ -29,8 +35,11 @@ def save_small_shop(folder: Path) -> Catalogue:
     return catalogue
 
 
-@pytest.mark.parametrize("method", ["rqvae", "rqkmeans"])
-def test_it_gives_every_item_of_a_data_set_an_id(method, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("method", "collaborative"),
+    [("rqvae", None), ("rqkmeans", None), ("rqkmeans", CollaborativeConfig(dim=4))],
+)
+def test_it_gives_every_item_of_a_data_set_an_id(method, collaborative, tmp_path, capsys):
     catalogue = save_small_shop(tmp_path / "data")
     save_tiny_clip(tmp_path / "clip")
     config = Config(
@@ -41,18 +50,20 @@ def test_it_gives_every_item_of_a_data_set_an_id(method, tmp_path, capsys):
         rqkmeans=RQKMeansConfig(codebook_sizes=(6, 6), components=4),
         training=TrainingConfig(epochs=2),
         encoder=str(tmp_path / "clip"),
+        collaborative=collaborative,
         label="kind",
     )
     main(config)
     tokenizer = SemanticTokenizer.from_pretrained(tmp_path / "tokenizer", catalogue=catalogue)
     assert tokenizer.ids.are_unique
+    assert tokenizer.feature_dim == (6 if collaborative is None else 10)
     assert tokenizer.quality.label_agreement is not None
     assert "perplexity" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_the_shipped_config_loads(path):
-    assert load_config(Config, path).out.name == "tokenizer"
+    assert load_config(Config, path).out.name.startswith("tokenizer")
 
 
 def test_there_are_shipped_configs():

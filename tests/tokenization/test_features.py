@@ -45,6 +45,11 @@ def test_an_unknown_attribute_is_refused():
         item_texts(catalogue(), ["colour"])
 
 
+def test_a_catalogue_of_bare_ids_is_refused():
+    with pytest.raises(DataError, match="no attributes to tell"):
+        item_texts(Catalogue(pl.DataFrame({"item_id": ["a", "b"]})))
+
+
 def test_clip_features_have_unit_length_and_equal_texts_are_equal(clip):
     features_NF = text_features(WORDS, clip)
     assert features_NF.shape == (4, 6)
