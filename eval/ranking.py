@@ -46,7 +46,8 @@ def ndcg_at(rank_E: Ints, k: int) -> Floats:
     The discounted gain of Jarvelin and Kekalainen (https://doi.org/10.1145/582415.582418); the best
     possible one, by which it is divided, is 1 when one item is right.
     """
-    return _found(rank_E, k) / np.log2(_place(rank_E) + 2)
+    discount_E: Floats = np.log2(_place(rank_E) + 2)
+    return _found(rank_E, k) / discount_E
 
 
 def mrr_at(rank_E: Ints, k: int) -> Floats:

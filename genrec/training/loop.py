@@ -77,6 +77,9 @@ class TrainingConfig:
     checkpoint_every: int = 500
     """Steps between two checkpoints."""
 
+    threads: int = 0
+    """Threads of a process on CPUs; 0 shares the machine's cores among its processes."""
+
     keep_checkpoints: int = 2
     """Newest checkpoints that are kept."""
 
@@ -111,10 +114,15 @@ def make_accelerator(config: TrainingConfig, *, logging_dir: Path) -> Accelerato
 
     On a machine without a GPU, DeepSpeed needs gloo named and must not be told ``cpu=True``, which
     silently turns it off. A launch that asked for several processes and got one is refused.
+    ``accelerate launch`` gives every process one thread, so threads are set here.
     """
     logging.getLogger("accelerate").setLevel(logging.WARNING)  # it tells of every file it saves
     on_deepspeed = os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true"
     on_cpu = not torch.accelerator.is_available()
+    if on_cpu:
+        neighbours = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        torch.set_num_threads(config.threads or max(1, (cores or 1) // neighbours))
     accelerator = Accelerator(
         cpu=on_cpu and not on_deepspeed,
         mixed_precision=config.mixed_precision,
