@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -52,14 +52,18 @@ def _replace_directory(new: Path, path: Path) -> None:
     _sync(path.parent)
 
 
-def write_text(path: Path | str, text: str) -> None:
-    """Write a file in one step: a reader sees the old text or the new one, never a part."""
+@contextlib.contextmanager
+def write_text_stream(path: Path | str) -> Iterator[TextIO]:
+    """Yield an open text file that becomes ``path`` when the block ends well.
+
+    A reader sees the old text or the whole new one; if the block raises, the old one stays.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).chmod(0o644)
@@ -67,6 +71,12 @@ def write_text(path: Path | str, text: str) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write a file in one step: a reader sees the old text or the new one, never a part."""
+    with write_text_stream(path) as file:
+        file.write(text)
 
 
 def write_json(path: Path | str, value: Any) -> None:

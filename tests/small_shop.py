@@ -1,11 +1,16 @@
 """A shop of a dozen items for tests, made in milliseconds."""
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
+from transformers import PreTrainedModel
 
 from genrec.data import Catalogue, Dataset, Interactions
+from genrec.models import TinyConfig, build_tiny
 from genrec.prompts import PromptConfig, Renderer, Tasks, Vocabulary, corpus, train_tokenizer
 from genrec.semantic_ids import SemanticIds
+from genrec.serving import Bundle, save_bundle
 
 COLOURS = ("red", "blue", "green", "grey")
 THINGS = ("phone", "case", "lamp")
@@ -61,3 +66,22 @@ def small_renderer(
         tasks=tasks,
         config=config or PromptConfig(),
     )
+
+
+def small_model(renderer: Renderer, *, architecture: str = "llama") -> PreTrainedModel:
+    """Make a model with random weights that reads the small shop's prompts."""
+    shape = TinyConfig(
+        architecture=architecture, hidden_size=32, layers=2, heads=2, intermediate_size=64
+    )
+    vocabulary = renderer.vocabulary
+    return build_tiny(
+        shape, vocabulary_size=len(vocabulary), special=vocabulary.special, max_tokens=512, seed=0
+    ).eval()
+
+
+def small_bundle(path: Path, *, architecture: str = "llama") -> Bundle:
+    """Save an untrained model of the small shop as a model directory."""
+    renderer = small_renderer(kind="t5" if architecture == "t5" else "llama")
+    bundle = Bundle(small_model(renderer, architecture=architecture), renderer)
+    save_bundle(path, *bundle, info={"steps": 0})
+    return bundle

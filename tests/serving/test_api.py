@@ -4,29 +4,18 @@ import torch
 
 from genrec import GenRec
 from genrec.data import DataError
-from genrec.models import TinyConfig, build_tiny
 from genrec.recommender import Recommender, Request
-from genrec.serving import AnswerError, TransformersRecommender, save_bundle
-from tests.small_shop import small_renderer
+from genrec.serving import AnswerError, TransformersRecommender
+from tests.small_shop import small_bundle
 
 HISTORY = ["sku-0", "sku-1", "sku-5"]
 ALL = {f"sku-{row}" for row in range(12)}
 
 
-def make(path, kind="llama"):
-    renderer = small_renderer(kind=kind)
-    config = TinyConfig(architecture=kind, hidden_size=32, layers=2, heads=2, intermediate_size=64)
-    vocabulary = renderer.vocabulary
-    model = build_tiny(
-        config, vocabulary_size=len(vocabulary), special=vocabulary.special, max_tokens=512, seed=0
-    )
-    save_bundle(path, model, renderer)
-    return path
-
-
 @pytest.fixture(scope="module", params=["llama", "t5"])
 def rec(request, tmp_path_factory):
-    path = make(tmp_path_factory.mktemp("runs") / "model", request.param)
+    path = tmp_path_factory.mktemp("runs") / "model"
+    small_bundle(path, architecture=request.param)
     return GenRec.from_pretrained(path, device="cpu")
 
 

@@ -8,24 +8,16 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from genrec.artifacts import ArtifactError
-from genrec.models import TinyConfig, build_tiny
 from genrec.recommender import Request
 from genrec.semantic_ids import SemanticIds
-from genrec.serving import load_bundle, save_bundle
-from tests.small_shop import small_renderer
+from genrec.serving import load_bundle
+from tests.small_shop import small_bundle
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    renderer = small_renderer()
-    config = TinyConfig(hidden_size=32, layers=2, heads=2, intermediate_size=64)
-    model = build_tiny(
-        config, vocabulary_size=len(renderer.vocabulary), special=renderer.vocabulary.special,
-        max_tokens=512, seed=0,
-    )  # fmt: skip
     path = tmp_path_factory.mktemp("runs") / "model"
-    save_bundle(path, model, renderer, info={"steps": 5})
-    return path, model.eval(), renderer
+    return path, *small_bundle(path)
 
 
 def copy(path: Path, to: Path) -> Path:

@@ -1,0 +1,104 @@
+"""Recommend to many users at once: histories in, ten items each out, both as JSON lines.
+
+    python recipes/generate.py --model runs/demo/model --requests users.jsonl --out items.jsonl
+
+A line of the input is ``{"user": "u1", "history": ["item-00324"], "query": "gym bag"}``. Only the
+history is needed; all fields come back beside the answer.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, TextIO
+
+from tqdm import tqdm
+
+from genrec.artifacts import ArtifactError, write_text_stream
+from genrec.config import parse_args
+from genrec.data import DataError
+from genrec.serving import GenRec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    model: Path
+    """The model directory that recipes/finetune.py wrote."""
+
+    requests: Path
+    """One JSON object a line, with the raw ids of a user's items, oldest first, in ``history``."""
+
+    out: Path
+    """Where the answers go, a line each in the order of the requests."""
+
+    k: int = 10
+    """Items to recommend to each user."""
+
+    exclude: tuple[str, ...] = ()
+    """Items that must not be named."""
+
+    only: tuple[str, ...] | None = None
+    """Items that may be named; all where it is left out."""
+
+    repeat: bool = False
+    """Whether items of a history may be recommended again."""
+
+    beams: int = 20
+    """Fewest beams of a search."""
+
+    batch_size: int = 256
+    """Requests that are answered at once."""
+
+
+def main(config: Config) -> None:
+    rec = GenRec.from_pretrained(config.model, beams=config.beams)
+    constraints: dict[str, Any] = {
+        "k": config.k, "exclude": config.exclude, "only": config.only, "repeat": config.repeat,
+    }  # fmt: skip
+    with config.requests.open(encoding="utf-8") as lines, write_text_stream(config.out) as out:
+        requests = read(lines, source=config.requests)
+        bar = tqdm(desc="recommend", unit="user", disable=None)
+        while batch := list(islice(requests, config.batch_size)):
+            for request, items in zip(batch, answer(rec, batch, constraints), strict=True):
+                out.write(json.dumps(request | {"items": items}, ensure_ascii=False) + "\n")
+            bar.update(len(batch))
+        bar.close()
+    print(f"{config.out}: {bar.n} users")
+
+
+def read(lines: TextIO, *, source: Path) -> Iterator[dict[str, Any]]:
+    """Read requests line by line; what is wrong with one is said with its number."""
+    for number, line in enumerate(lines, start=1):
+        try:
+            request = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise DataError(f"{source}, line {number}: no JSON object: {error}") from error
+        if not isinstance(request, dict) or not isinstance(request.get("history"), list):
+            raise DataError(f'{source}, line {number}: needs "history", a list of item ids')
+        yield request
+
+
+def answer(
+    rec: GenRec, batch: list[dict[str, Any]], constraints: dict[str, Any]
+) -> list[list[dict[str, Any]]]:
+    """Search for the requests with a query, recommend to the others, and keep their order."""
+    found: dict[int, Any] = {}
+    for searches in (True, False):
+        rows = [row for row, request in enumerate(batch) if bool(request.get("query")) is searches]
+        histories = [batch[row]["history"] for row in rows]
+        if searches:
+            queries = [batch[row]["query"] for row in rows]
+            rankings = rec.search_many(histories, queries, **constraints)
+        else:
+            rankings = rec.recommend_many(histories, **constraints)
+        found |= zip(rows, rankings, strict=True)
+    return [[item._asdict() for item in found[row]] for row in range(len(batch))]
+
+
+if __name__ == "__main__":
+    try:
+        main(parse_args(Config, __doc__))
+    except (ArtifactError, DataError) as error:
+        sys.exit(f"generate: {error}")
