@@ -109,4 +109,5 @@ def _factorise(matrix_NN: Tensor, dim: int, generator: torch.Generator) -> Tenso
     values_S, vectors_SS = torch.linalg.eigh(basis_NS.T @ (matrix_NN @ basis_NS))
     leading_D = values_S.abs().argsort(descending=True)[:dim]
     vectors_ND: Tensor = basis_NS @ vectors_SS[:, leading_D]
-    return vectors_ND * values_S[leading_D].abs().sqrt()
+    vectors_ND *= values_S[leading_D].abs().sqrt()
+    return vectors_ND

@@ -4,7 +4,6 @@ Shape letters in this file: B texts of a batch, F features.
 """
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -48,9 +47,10 @@ def _resolve(name: str) -> str:
 
 
 def _is_two_tower(path: str) -> bool:
-    if Path(path).is_dir() and not (Path(path) / "config.json").is_file():
+    try:
+        return AutoConfig.from_pretrained(path).model_type in TWO_TOWER
+    except (OSError, ValueError):  # no such config; sentence-transformers knows more kinds
         return False
-    return AutoConfig.from_pretrained(path).model_type in TWO_TOWER
 
 
 def _sentence_encoder(path: str, device: str | torch.device) -> TextEncoder:

@@ -19,12 +19,7 @@ from genrec.data import Catalogue
 from genrec.semantic_ids import Codes, SemanticIds
 from genrec.tokenization.arrays import Features, Labels
 from genrec.tokenization.assignment import AssignmentConfig, assign
-from genrec.tokenization.quality import (
-    Quality,
-    check_codebooks,
-    measure,
-    unexplained_variance,
-)
+from genrec.tokenization.quality import Quality, check_codebooks, measure, unexplained_variance
 from genrec.tokenization.rqkmeans import RQKMeans, RQKMeansConfig
 from genrec.tokenization.rqvae import RQVAE, RQVAEConfig
 from genrec.tokenization.training import TrainingConfig, train_rqvae
@@ -93,10 +88,10 @@ class SemanticTokenizer:
 
         Raises:
             ValueError: When the features are no finite matrix with one row per item.
-            CollapsedCodebookError: When the trained codes tell almost nothing.
+            CollapsedCodebookError: When a level of the trained codes tells almost nothing.
         """
         training, assignment = training or TrainingConfig(), assignment or AssignmentConfig()
-        _check_features(features_NF, None if catalogue is None else len(catalogue))
+        _check_features(features_NF, items=len(catalogue) if catalogue else None)
         x_NF = torch.from_numpy(np.ascontiguousarray(features_NF, dtype=np.float32)).to(device)
         generator = torch.Generator().manual_seed(seed)
         quantizer = _fit(config, x_NF, training, generator, progress)
@@ -104,10 +99,7 @@ class SemanticTokenizer:
         before = SemanticIds(codes_NL.cpu().numpy(), config.codebook_sizes)
         check_codebooks(before)
         ids, moved = assign(codes_NL, x_NF, quantizer, assignment)
-        quality = measure(
-            before, ids, moved=len(moved),
-            errors=_errors(quantizer, features_NF, before, ids), labels=labels,
-        )  # fmt: skip
+        errors = _errors(quantizer, features_NF, before, ids)
         recipe = {
             "quantizer": to_dict(config),
             "training": to_dict(training) if isinstance(config, RQVAEConfig) else None,
@@ -116,17 +108,19 @@ class SemanticTokenizer:
             "seed": seed,
         }
         return cls(
-            quantizer.cpu().eval(), ids, quality, feature_dim=features_NF.shape[1],
+            quantizer.cpu().eval(), ids,
+            measure(before, ids, moved=len(moved), errors=errors, labels=labels),
+            feature_dim=features_NF.shape[1],
             catalogue=catalogue.fingerprint if catalogue else "", recipe=recipe,
         )  # fmt: skip
 
     def encode(self, features_NF: Features) -> Codes:
         """Choose the codes of any items, seen in training or not; items may share them."""
-        _check_features(features_NF, None)
+        _check_features(features_NF)
         if features_NF.shape[1] != self.feature_dim:
             raise ValueError(
                 f"the features are {features_NF.shape[1]} wide, but the tokenizer was trained on "
-                f"{self.feature_dim}; encode the items with the encoder named in {self.recipe}"
+                f"{self.feature_dim}; make them as before, from {self.recipe['features']}"
             )
         x_NF = torch.from_numpy(np.ascontiguousarray(features_NF, dtype=np.float32))
         return _quantize(self.quantizer, x_NF).numpy().astype(np.int32)
@@ -251,7 +245,7 @@ def _errors(
     return error(before), error(after)
 
 
-def _check_features(features_NF: Features, items: int | None) -> None:
+def _check_features(features_NF: Features, *, items: int | None = None) -> None:
     if features_NF.ndim != 2 or 0 in features_NF.shape:
         raise ValueError(f"features must have the shape (items, width), not {features_NF.shape}")
     if items is not None and len(features_NF) != items:
