@@ -4,9 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-# Two busy libraries on few cores spin against each other; waiting threads should sleep.
-export OMP_WAIT_POLICY ?= PASSIVE
-export GOMP_SPINCOUNT ?= 0
+# Threads that wait for a core should soon sleep: where another process is busy, they spin against it.
+export GOMP_SPINCOUNT ?= 20000
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
