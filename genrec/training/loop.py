@@ -100,9 +100,16 @@ class Trained(NamedTuple):
     """What a run came to."""
 
     step: int
+    """Optimizer steps done."""
+
     best_step: int
+    """The step whose weights the model has now."""
+
     best_score: float
+    """What they validated at."""
+
     seconds: float
+    """How long this call took; a run that was killed had taken some before."""
 
 
 class TrainingError(RuntimeError):
@@ -170,7 +177,7 @@ def train(
         run_config: What trackers note about the run.
 
     Raises:
-        TrainingError: When the loss is not finite.
+        TrainingError: When the loss or a weight is not finite.
     """
     began = time.monotonic()
     torch.manual_seed(config.seed + accelerator.process_index)
@@ -209,11 +216,6 @@ def train(
         meter.add(loss, tokens)
         bar.update()
         if progress.step % config.log_every == 0 or last:
-            if not math.isfinite(loss):
-                raise TrainingError(
-                    f"the loss is {loss} at step {progress.step}; the last checkpoint is intact: "
-                    "lower learning_rate or raise warmup_steps, then start again"
-                )
             record = meter.flush() | {"learning_rate": schedule.get_last_lr()[0]}
             records.write(progress.step, record)
             bar.set_postfix(
@@ -228,6 +230,8 @@ def train(
             log.info("step %d: %s%s", progress.step, shown, " (best)" if better else "")
             meter.restart()
         if progress.step % config.checkpoint_every == 0 or last:
+            weights = [p.detach().float().sum() for p in bare.parameters()]
+            _refuse_infinite(float(torch.stack(weights).sum()), "sum of weights")
             checkpoints.save(progress)
             meter.restart()
     bar.close()
@@ -235,6 +239,15 @@ def train(
     assert best.step is not None
     assert best.score is not None
     return Trained(progress.step, best.step, best.score, time.monotonic() - began)
+
+
+def _refuse_infinite(value: float, what: str) -> None:
+    """Stop before weights that are no numbers reach a checkpoint."""
+    if not math.isfinite(value):
+        raise TrainingError(
+            f"the {what} is {value}; the last checkpoint is intact: "
+            "lower learning_rate or raise warmup_steps, then start again"
+        )
 
 
 def _step(
@@ -266,13 +279,14 @@ def _step(
             # Processes average their gradients; the sum is meant.
             accelerator.backward(loss / weight * accelerator.num_processes)
         total += loss.detach()
+    mean = float(accelerator.reduce(total, reduction="sum") / weight)
+    _refuse_infinite(mean, "loss")
     accelerator.clip_grad_norm_(model.parameters(), config.clip_norm)
     optimizer.step()
     schedule.step()
     optimizer.zero_grad()
-    total = accelerator.reduce(total, reduction="sum")
     tokens = sum(batch.labels_RT.numel() for batch in batches) * accelerator.num_processes
-    return float(total / weight), tokens
+    return mean, tokens
 
 
 def _synchronized(
