@@ -62,9 +62,9 @@ def embedding_names(model: PreTrainedModel) -> list[str]:
     inputs, outputs = model.get_input_embeddings(), model.get_output_embeddings()
     tied = outputs is None or outputs.weight is inputs.weight
     modules = [inputs] if tied else [inputs, outputs]
-    # A T5 lists its shared rows first, then again as embed_tokens of encoder and decoder.
-    named = [(n, m) for n, m in model.named_modules(remove_duplicate=True)]
-    return [next(n.rpartition(".")[2] for n, m in named if m is module) for module in modules]
+    # named_modules tells every module once, so the shared rows of a T5 go by their first name.
+    names = {module: name.rpartition(".")[2] for name, module in model.named_modules()}
+    return [names[module] for module in modules]
 
 
 def trainable_share(model: nn.Module) -> tuple[int, int]:

@@ -35,13 +35,13 @@ class TrainingConfig:
     steps: int
     """Optimizer steps."""
 
-    rows_per_step: int = 32
+    rows_per_step: int = 16
     """Rows of an optimizer step over all processes: packed rows, or prompts of a T5."""
 
-    row_tokens: int = 256
+    row_tokens: int = 512
     """Tokens of a packed row; no example may be longer."""
 
-    micro_rows: int = 32
+    micro_rows: int = 16
     """Rows that a process computes at once; gradients of more rows are accumulated."""
 
     learning_rate: float = 1e-3
