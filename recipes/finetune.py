@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 
 from genrec.artifacts import ArtifactError
 from genrec.config import parse_args, to_dict
-from genrec.data import Dataset, SplitConfig, sample_events
+from genrec.data import DataError, Dataset, SplitConfig, sample_events
 from genrec.eval import evaluate
 from genrec.eval.ranking import ndcg_at, recall_at
 from genrec.models import AdaptConfig, BackboneConfig, adapt, build_backbone, merge, trainable_share
@@ -144,5 +144,5 @@ def main(config: Config) -> None:
 if __name__ == "__main__":
     try:
         main(parse_args(Config, __doc__))
-    except (ArtifactError, TaskError, TrainingError) as error:
+    except (ArtifactError, DataError, TaskError, TrainingError) as error:
         sys.exit(f"finetune: {error}")

@@ -8,6 +8,7 @@ of features are kept beside the tokenizer, so a second run skips the encoding.
 """
 
 import logging
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,8 +19,9 @@ import polars as pl
 import torch
 from accelerate import PartialState
 
+from genrec.artifacts import ArtifactError
 from genrec.config import parse_args, to_dict
-from genrec.data import Catalogue, Dataset, SplitConfig
+from genrec.data import Catalogue, DataError, Dataset, SplitConfig
 from genrec.tokenization import (
     AssignmentConfig,
     CollaborativeConfig,
@@ -34,6 +36,7 @@ from genrec.tokenization import (
 )
 from genrec.tokenization.arrays import Features, Labels
 from genrec.tokenization.encoders import MINILM
+from genrec.tokenization.quality import CollapsedCodebookError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,4 +146,7 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    main(parse_args(Config, __doc__))
+    try:
+        main(parse_args(Config, __doc__))
+    except (ArtifactError, CollapsedCodebookError, DataError) as error:
+        sys.exit(f"train_tokenizer: {error}")
