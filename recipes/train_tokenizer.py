@@ -25,6 +25,7 @@ from genrec.data import Catalogue, DataError, Dataset, SplitConfig
 from genrec.tokenization import (
     AssignmentConfig,
     CollaborativeConfig,
+    CollapsedCodebookError,
     RQKMeansConfig,
     RQVAEConfig,
     SemanticTokenizer,
@@ -36,7 +37,6 @@ from genrec.tokenization import (
 )
 from genrec.tokenization.arrays import Features, Labels
 from genrec.tokenization.encoders import MINILM
-from genrec.tokenization.quality import CollapsedCodebookError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,11 +113,9 @@ def main(config: Config) -> None:
     dataset = Dataset.load(config.dataset)
     texts = item_texts(dataset.catalogue, config.attributes, names=config.attribute_names)
     cache = config.out.with_name(f"{config.out.name}-features")
-
     start = time.perf_counter()
     encode_chunks(
-        texts, config.encoder, cache=cache, device=state.device,
-        progress=state.is_main_process,
+        texts, config.encoder, cache=cache, device=state.device, progress=state.is_main_process,
         process=state.process_index, processes=state.num_processes,
     )  # fmt: skip
     state.wait_for_everyone()
