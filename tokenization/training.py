@@ -3,7 +3,6 @@
 Shape letters in this file: N items, B batch, F features, D latent dimensions, L levels.
 """
 
-import logging
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,8 +13,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from genrec.tokenization.rqvae import RQVAE
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,6 @@ does not fit.
 """
 
 import dataclasses
-import logging
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,8 +20,6 @@ from genrec.data import Catalogue
 from genrec.models import load_pretrained
 from genrec.prompts import PromptConfig, Renderer, Task, Tasks, Vocabulary
 from genrec.semantic_ids import SemanticIds
-
-log = logging.getLogger(__name__)
 
 FORMAT = 1
 
