@@ -56,6 +56,9 @@ class PromptConfig:
             raise ValueError(f"context_weight is {self.context_weight}; it cannot be negative")
 
 
+_NO_TOKENS: Tokens = np.zeros(0, dtype=np.int32)
+
+
 class Example(NamedTuple):
     """A prompt in tokens, what to learn from it, and its answer."""
 
@@ -65,6 +68,16 @@ class Example(NamedTuple):
     """Loss weight of each token of the prompt, for models that read prompt and answer as one."""
     answer: Tokens
     """Empty when the request is to be answered rather than learnt from."""
+
+    answer_weight: float = 1.0
+    """Loss weight of every token of the answer: the weight of the task."""
+
+    owner: Tokens = _NO_TOKENS
+    """For each token of the prompt the picture that it may see, an index into ``pictures``, or -1;
+    empty where the prompt shows none."""
+
+    pictures: tuple[int, ...] = ()
+    """Rows of the items whose pictures the prompt shows, one for each of its ``[IMG]`` marks."""
 
 
 _QUERY_TOKENS = 64

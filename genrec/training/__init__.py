@@ -10,13 +10,9 @@ from genrec.training.batches import (
     make_collator,
 )
 from genrec.training.checkpoints import BestWeights, Checkpoints, Progress
-from genrec.training.loop import (
-    Trained,
-    TrainingConfig,
-    TrainingError,
-    make_accelerator,
-    train,
-)
+from genrec.training.config import TrainingConfig, TrainingError
+from genrec.training.launch import make_accelerator
+from genrec.training.loop import Trained, train
 from genrec.training.losses import weighted_cross_entropy
 from genrec.training.run_folder import claim_run_folder
 

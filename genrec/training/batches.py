@@ -99,7 +99,8 @@ class PackingCollator:
             start = 0
             for example in row:
                 tokens = np.concatenate([example.prompt, example.answer])
-                weights = np.concatenate([example.prompt_weights, np.ones(len(example.answer))])
+                answer_weights = np.full(len(example.answer), example.answer_weight)
+                weights = np.concatenate([example.prompt_weights, answer_weights])
                 stop = start + len(tokens)
                 tokens_RT[r, start:stop] = tokens
                 positions_RT[r, start:stop] = np.arange(len(tokens))
@@ -151,7 +152,7 @@ class Seq2SeqCollator:
                 prompts_RS[r, : len(example.prompt)] = example.prompt
                 seen_RS[r, : len(example.prompt)] = 1
                 labels_RT[r, : len(example.answer)] = example.answer
-                weights_RT[r, : len(example.answer)] = 1
+                weights_RT[r, : len(example.answer)] = example.answer_weight
         starts_R1 = np.full((len(rows), 1), self.start, dtype=np.int64)
         inputs = {
             "input_ids": torch.from_numpy(prompts_RS),

@@ -2,98 +2,27 @@
 
 import contextlib
 import json
-import logging
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from accelerate import Accelerator
 from accelerate.logging import get_logger
-from accelerate.utils import InitProcessGroupKwargs, ProjectConfiguration
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 from tqdm import tqdm
 
 from genrec.training.batches import Batch, Position, StepStream
 from genrec.training.checkpoints import BestWeights, Checkpoints, Progress
+from genrec.training.config import TrainingConfig, TrainingError
 from genrec.training.losses import weighted_cross_entropy
 
 log = get_logger(__name__)  # speaks in the main process only
 
 Validate = Callable[[nn.Module], dict[str, float]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingConfig:
-    """One run of the optimizer."""
-
-    steps: int
-    """Optimizer steps."""
-
-    rows_per_step: int = 16
-    """Rows of an optimizer step over all processes: packed rows, or prompts of a T5."""
-
-    row_tokens: int = 512
-    """Tokens of a packed row; no example may be longer."""
-
-    micro_rows: int = 16
-    """Rows that a process computes at once; gradients of more rows are accumulated."""
-
-    learning_rate: float = 1e-3
-    """Highest learning rate, reached after the warm-up."""
-
-    warmup_steps: int = 100
-    """Steps over which the learning rate rises from 0."""
-
-    final_share: float = 0.1
-    """Share of the highest learning rate that the cosine ends at."""
-
-    weight_decay: float = 0.05
-    """AdamW's decay of matrices; vectors such as norms do not decay."""
-
-    clip_norm: float = 1.0
-    """Longest gradient."""
-
-    label_smoothing: float = 0.0
-    """Share of the probability that is spread over the vocabulary."""
-
-    mixed_precision: Literal["no", "bf16"] = "no"
-    """Precision of matrix products; weights stay as they are."""
-
-    compile: bool = False
-    """Compile the model; worth it for runs of many minutes."""
-
-    log_every: int = 10
-    """Steps between two records of the loss."""
-
-    validate_every: int = 500
-    """Steps between two validations; the last step always validates."""
-
-    checkpoint_every: int = 500
-    """Steps between two checkpoints."""
-
-    threads: int = 0
-    """Threads of a process on CPUs; 0 shares the machine's cores among its processes."""
-
-    keep_checkpoints: int = 2
-    """Newest checkpoints that are kept."""
-
-    trackers: tuple[str, ...] = ()
-    """Trackers of accelerate to log to, such as ``tensorboard``."""
-
-    seed: int = 0
-    """Decides dropout; data and weights have seeds of their own."""
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "rows_per_step", "micro_rows", "log_every", "keep_checkpoints",
-                     "validate_every", "checkpoint_every"):  # fmt: skip
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
 
 
 class Trained(NamedTuple):
@@ -110,44 +39,6 @@ class Trained(NamedTuple):
 
     seconds: float
     """How long this call took; a run that was killed had taken some before."""
-
-
-class TrainingError(RuntimeError):
-    """The run cannot go on; the last checkpoint is intact."""
-
-
-def make_accelerator(config: TrainingConfig, *, logging_dir: Path) -> Accelerator:
-    """Make the accelerator for the way the process was launched.
-
-    On a machine without a GPU, DeepSpeed needs gloo named and must not be told ``cpu=True``, which
-    silently turns it off. A launch that asked for several processes and got one is refused.
-    ``accelerate launch`` gives every process one thread, so threads are set here.
-    """
-    logging.getLogger("accelerate").setLevel(logging.WARNING)  # it tells of every file it saves
-    on_deepspeed = os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true"
-    on_cpu = not torch.accelerator.is_available()
-    if on_cpu:
-        neighbours = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        torch.set_num_threads(config.threads or max(1, (cores or 1) // neighbours))
-    accelerator = Accelerator(
-        cpu=on_cpu and not on_deepspeed,
-        mixed_precision=config.mixed_precision,
-        # The schedule counts optimizer steps, however many processes take one together.
-        step_scheduler_with_optimizer=False,
-        log_with=list(config.trackers) or None,
-        project_config=ProjectConfiguration(str(logging_dir), logging_dir=str(logging_dir)),
-        kwargs_handlers=(
-            [InitProcessGroupKwargs(backend="gloo")] if on_deepspeed and on_cpu else []
-        ),
-    )
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if accelerator.num_processes != world:
-        raise TrainingError(
-            f"{world} processes were launched, but accelerate runs {accelerator.num_processes}; "
-            "on CPUs launch with: accelerate launch --multi_gpu --num_processes N"
-        )
-    return accelerator
 
 
 def train(
