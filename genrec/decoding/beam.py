@@ -4,6 +4,7 @@ Shape letters in this file: B requests, K beams wanted, W beams that a step hold
 so far, C children of each, V vocabulary.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 import torch
@@ -35,6 +36,7 @@ def beam_search(
     beams: int,
     constraints: Constraints | None = None,
     renormalise: bool = False,
+    prompt_inputs: Mapping[str, Tensor] | None = None,
 ) -> Beams:
     """Find the items that a model thinks most likely to follow each prompt.
 
@@ -51,8 +53,9 @@ def beam_search(
         constraints: Which items every request may name; ``None`` allows the whole catalogue.
         renormalise: Whether a token's probability is its share among the tokens that may follow
             here, and not in the whole vocabulary. This favours thin branches of the trie.
+        prompt_inputs: What else the model reads with the prompts, such as their pictures.
     """
-    stepper = make_stepper(model, input_ids_BP, attention_mask_BP)
+    stepper = make_stepper(model, input_ids_BP, attention_mask_BP, prompt_inputs)
     return search(stepper, trie, beams=beams, constraints=constraints, renormalise=renormalise)
 
 

@@ -5,6 +5,7 @@ T tokens of all its beams so far, V vocabulary.
 """
 
 import inspect
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import torch
@@ -32,12 +33,22 @@ class Stepper(Protocol):
 
 
 def make_stepper(
-    model: PreTrainedModel, input_ids_BP: Tensor, attention_mask_BP: Tensor | None = None
+    model: PreTrainedModel,
+    input_ids_BP: Tensor,
+    attention_mask_BP: Tensor | None = None,
+    prompt_inputs: Mapping[str, Tensor] | None = None,
 ) -> Stepper:
     """Choose how to run a model.
 
     Encoder-decoders run as :class:`EncoderDecoderStepper`, decoders as :class:`TreeStepper`
     where :func:`can_decode_trees` holds and else as :class:`ReorderStepper`.
+
+    Args:
+        model: The model, in eval mode.
+        input_ids_BP: The prompts; those of a decoder are padded on the left.
+        attention_mask_BP: Zero at padding; ``None`` means that there is none.
+        prompt_inputs: What else the model reads with the prompts, and with them alone, such as
+            the pictures of a vision-language model.
     """
     if model.training:
         raise ValueError("the model is in training mode; call model.eval() before decoding")
@@ -53,10 +64,10 @@ def make_stepper(
             "can go on from the keys and values of a prompt"
         )
     if model.config.is_encoder_decoder:
-        return EncoderDecoderStepper(model, input_ids_BP, mask_BP)
+        return EncoderDecoderStepper(model, input_ids_BP, mask_BP, prompt_inputs)
     if can_decode_trees(model):
-        return TreeStepper(model, input_ids_BP, mask_BP)
-    return ReorderStepper(model, input_ids_BP, mask_BP)
+        return TreeStepper(model, input_ids_BP, mask_BP, prompt_inputs)
+    return ReorderStepper(model, input_ids_BP, mask_BP, prompt_inputs)
 
 
 def can_decode_trees(model: PreTrainedModel) -> bool:
@@ -87,9 +98,13 @@ class TreeStepper:
     """
 
     def __init__(
-        self, model: PreTrainedModel, input_ids_BP: Tensor, attention_mask_BP: Tensor
+        self,
+        model: PreTrainedModel,
+        input_ids_BP: Tensor,
+        attention_mask_BP: Tensor,
+        prompt_inputs: Mapping[str, Tensor] | None = None,
     ) -> None:
-        self._prompt = _Prompt(model, input_ids_BP, attention_mask_BP)
+        self._prompt = _Prompt(model, input_ids_BP, attention_mask_BP, prompt_inputs)
         self._model = model
         self._cache = DynamicCache(config=model.config)
         self._position_B1 = self._prompt.length_B1
@@ -139,9 +154,13 @@ class ReorderStepper:
     """
 
     def __init__(
-        self, model: PreTrainedModel, input_ids_BP: Tensor, attention_mask_BP: Tensor
+        self,
+        model: PreTrainedModel,
+        input_ids_BP: Tensor,
+        attention_mask_BP: Tensor,
+        prompt_inputs: Mapping[str, Tensor] | None = None,
     ) -> None:
-        self._prompt = _Prompt(model, input_ids_BP, attention_mask_BP)
+        self._prompt = _Prompt(model, input_ids_BP, attention_mask_BP, prompt_inputs)
         self._model = model
         self._cache = DynamicCache(config=model.config)
         self._mask_RT = self._prompt.mask_BP
@@ -168,7 +187,11 @@ class EncoderDecoderStepper:
     """Runs an encoder once per request and a decoder with one row per beam."""
 
     def __init__(
-        self, model: PreTrainedModel, input_ids_BP: Tensor, attention_mask_BP: Tensor
+        self,
+        model: PreTrainedModel,
+        input_ids_BP: Tensor,
+        attention_mask_BP: Tensor,
+        prompt_inputs: Mapping[str, Tensor] | None = None,
     ) -> None:
         start_token = getattr(model.config, "decoder_start_token_id", None)
         if start_token is None:
@@ -177,6 +200,7 @@ class EncoderDecoderStepper:
         self._start_token = start_token
         self._input_ids_BP = input_ids_BP
         self._mask_RP = attention_mask_BP
+        self._prompt_inputs = dict(prompt_inputs or {})
         self._encoded: Any = None
         self._cache = EncoderDecoderCache(
             DynamicCache(config=model.config), DynamicCache(config=model.config)
@@ -186,7 +210,7 @@ class EncoderDecoderStepper:
     def prefill(self) -> Tensor:
         """Read the prompts and return the logits of the first token."""
         self._encoded = self._model.get_encoder()(
-            input_ids=self._input_ids_BP, attention_mask=self._mask_RP
+            input_ids=self._input_ids_BP, attention_mask=self._mask_RP, **self._prompt_inputs
         )
         return self._decode(torch.full_like(self._input_ids_BP[:, :1], self._start_token))
 
@@ -217,10 +241,15 @@ class _Prompt:
     """The prompts of a batch for a decoder, padded on the left."""
 
     def __init__(
-        self, model: PreTrainedModel, input_ids_BP: Tensor, attention_mask_BP: Tensor
+        self,
+        model: PreTrainedModel,
+        input_ids_BP: Tensor,
+        attention_mask_BP: Tensor,
+        prompt_inputs: Mapping[str, Tensor] | None = None,
     ) -> None:
         self._model = model
         self._input_ids_BP = input_ids_BP
+        self._inputs = dict(prompt_inputs or {})
         self.mask_BP = attention_mask_BP.bool()
         ends_early_B = (self.mask_BP[:, 1:] < self.mask_BP[:, :-1]).any(dim=1)
         is_refused_B = ends_early_B | ~self.mask_BP[:, -1]
@@ -232,14 +261,21 @@ class _Prompt:
         self.length_B1 = self.mask_BP.sum(dim=1, keepdim=True)
 
     def read(self, cache: DynamicCache) -> Tensor:
-        return _last_logits(self._model, self._input_ids_BP, self.mask_BP, cache=cache)
+        return _last_logits(
+            self._model, self._input_ids_BP, self.mask_BP, cache=cache, **self._inputs
+        )
 
 
 def _last_logits(
-    model: PreTrainedModel, token_RS: Tensor, mask_RT: Tensor, *, cache: DynamicCache
+    model: PreTrainedModel,
+    token_RS: Tensor,
+    mask_RT: Tensor,
+    *,
+    cache: DynamicCache,
+    **inputs: Tensor,
 ) -> Tensor:
     """Feed tokens, the last ones that the mask covers, and return the logits after them."""
-    options: dict[str, Tensor | int] = {}
+    options: dict[str, Tensor | int] = dict(inputs)
     if _takes(model, "position_ids"):
         position_RT = (mask_RT.cumsum(dim=1) - 1).clamp_min(0)
         options["position_ids"] = position_RT[:, -token_RS.shape[1] :]

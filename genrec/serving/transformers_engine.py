@@ -1,7 +1,6 @@
 """Answers from a Hugging Face model in this process."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -10,10 +9,9 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from genrec.decoding import Constraints, TokenTrie, beam_search
-from genrec.prompts import Renderer
+from genrec.models.picture_inputs import PictureInputs, PictureSource
+from genrec.prompts import Example, Renderer
 from genrec.recommender import Ranking, Request
-
-Tokens = np.ndarray[Any, np.dtype[np.int32]]
 
 
 class TransformersRecommender:
@@ -31,6 +29,7 @@ class TransformersRecommender:
         batch_size: int = 64,
         phrasing: int | None = 0,
         progress: bool = False,
+        pictures: PictureSource | None = None,
     ) -> None:
         """Build the index of the catalogue for a model.
 
@@ -41,6 +40,7 @@ class TransformersRecommender:
             batch_size: Requests that are computed at once.
             phrasing: Which prompt of each task to use; ``None`` takes the unseen one.
             progress: Whether to show a bar.
+            pictures: Where the pictures of prompts come from, for a model that sees them.
         """
         self._model = model
         self._renderer = renderer
@@ -48,6 +48,7 @@ class TransformersRecommender:
         self._batch_size = batch_size
         self._phrasing = phrasing
         self._progress = progress
+        self._pictures = pictures
         trie = TokenTrie.from_semantic_ids(renderer.ids, renderer.vocabulary.level_starts)
         self._trie = trie.to(model.device)
 
@@ -66,11 +67,12 @@ class TransformersRecommender:
             only=[request.only for request in requests],
         )
         answers: dict[int, Ranking] = {}
-        for rows, prompts in self._batches(requests):
-            tokens_BP, seen_BP = self._pad(prompts)
+        for rows, examples in self._batches(requests):
+            tokens_BP, seen_BP, prompt_inputs = self._pad(examples)
             items_BK, scores_BK = beam_search(
                 self._model, self._trie, tokens_BP, seen_BP,
                 beams=max(k, self._beams), constraints=constraints.of(torch.tensor(rows)),
+                prompt_inputs=prompt_inputs,
             )  # fmt: skip
             for row, items_K, scores_K in zip(
                 rows, items_BK.cpu().numpy(), scores_BK.cpu().numpy(), strict=True
@@ -84,11 +86,12 @@ class TransformersRecommender:
         """Answer in text, taking the likeliest token at each step; no code or marker among them."""
         vocabulary = self._renderer.vocabulary
         answers: dict[int, str] = {}
-        for rows, prompts in self._batches(requests):
-            tokens_BP, seen_BP = self._pad(prompts)
+        for rows, examples in self._batches(requests):
+            tokens_BP, seen_BP, prompt_inputs = self._pad(examples)
             out_BT = self._model.generate(
                 input_ids=tokens_BP,
                 attention_mask=seen_BP,
+                **prompt_inputs,
                 do_sample=False,
                 num_beams=1,
                 max_new_tokens=self._renderer.config.answer_tokens,
@@ -107,23 +110,35 @@ class TransformersRecommender:
         prompt = self._renderer.render(request, phrasing=self._phrasing).prompt
         return str(self._renderer.vocabulary.tokenizer.decode(prompt.tolist()))
 
-    def _batches(self, requests: Sequence[Request]) -> Iterator[tuple[list[int], list[Tokens]]]:
+    def _batches(self, requests: Sequence[Request]) -> Iterator[tuple[list[int], list[Example]]]:
         """Yield requests of like length together, the longest first: what fails, fails early."""
         render = self._renderer.render
-        prompts = [render(request, phrasing=self._phrasing).prompt for request in requests]
-        order = sorted(range(len(prompts)), key=lambda row: -len(prompts[row]))
+        examples = [render(request, phrasing=self._phrasing) for request in requests]
+        order = sorted(range(len(examples)), key=lambda row: -len(examples[row].prompt))
         starts = range(0, len(order), self._batch_size)
         for start in tqdm(starts, desc="answer", unit="batch", disable=not self._progress):
             rows = order[start : start + self._batch_size]
-            yield rows, [prompts[row] for row in rows]
+            yield rows, [examples[row] for row in rows]
 
-    def _pad(self, prompts: Sequence[Tokens]) -> tuple[Tensor, Tensor]:
-        """Pad prompts on the left, so that all end where the answers begin."""
-        longest = max(len(prompt) for prompt in prompts)
-        tokens_BP = np.full((len(prompts), longest), self._renderer.vocabulary.pad, dtype=np.int64)
-        seen_BP = np.zeros((len(prompts), longest), dtype=np.int64)
-        for row, prompt in enumerate(prompts):
-            tokens_BP[row, longest - len(prompt) :] = prompt
-            seen_BP[row, longest - len(prompt) :] = 1
+    def _pad(self, examples: Sequence[Example]) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Pad prompts on the left, so that all end where the answers begin.
+
+        Returns:
+            The tokens, what is no padding, and what else the model reads with the prompts.
+        """
+        longest = max(len(example.prompt) for example in examples)
+        tokens_BP = np.full((len(examples), longest), self._renderer.vocabulary.pad, dtype=np.int64)
+        is_token_BP = np.zeros((len(examples), longest), dtype=np.int64)
+        seen = PictureInputs(len(examples), longest)
+        for row, example in enumerate(examples):
+            start = longest - len(example.prompt)
+            tokens_BP[row, start:] = example.prompt
+            is_token_BP[row, start:] = 1
+            seen.place(row, start, example.owner, example.pictures)
+        pictures = {} if self._pictures is None else seen.inputs(self._pictures)
         device = self._model.device
-        return torch.from_numpy(tokens_BP).to(device), torch.from_numpy(seen_BP).to(device)
+        return (
+            torch.from_numpy(tokens_BP).to(device),
+            torch.from_numpy(is_token_BP).to(device),
+            {name: tensor.to(device) for name, tensor in pictures.items()},
+        )

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from genrec.models.picture_inputs import PictureInputs, PictureSource
 from genrec.prompts import Example, Mixture
 
 Int = np.ndarray[Any, np.dtype[np.int64]]
@@ -57,8 +58,16 @@ class PackingCollator:
     """
 
     row_tokens: int
+    """Tokens of a row."""
+
     pad: int
+    """The token that fills up a row."""
+
+    pictures: PictureSource | None = None
+    """Where the pictures come from, for models that see them."""
+
     open_rows: int = 32
+    """Rows that are filled side by side."""
 
     def rows(self, examples: Iterable[Example]) -> Iterator[list[Example]]:
         """Pack first-fit into a few open rows; the fullest one leaves when nothing fits.
@@ -95,6 +104,7 @@ class PackingCollator:
         positions_RT = np.zeros(shape, dtype=np.int64)
         labels_RT = np.full(shape, self.pad, dtype=np.int64)
         weights_RT = np.zeros(shape, dtype=np.float32)
+        seen = PictureInputs(*shape)
         for r, row in enumerate(rows):
             start = 0
             for example in row:
@@ -106,17 +116,16 @@ class PackingCollator:
                 positions_RT[r, start:stop] = np.arange(len(tokens))
                 labels_RT[r, start : stop - 1] = tokens[1:]
                 weights_RT[r, start : stop - 1] = weights[1:]
+                seen.place(r, start, example.owner, example.pictures)
                 start = stop
             positions_RT[r, start:] = np.arange(self.row_tokens - start)
         inputs = {
             "input_ids": torch.from_numpy(tokens_RT),
             "position_ids": torch.from_numpy(positions_RT),
         }
-        return Batch(
-            inputs,
-            torch.from_numpy(labels_RT),
-            torch.from_numpy(weights_RT),
-        )
+        if self.pictures is not None:
+            inputs |= seen.inputs(self.pictures)
+        return Batch(inputs, torch.from_numpy(labels_RT), torch.from_numpy(weights_RT))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,12 +172,18 @@ class Seq2SeqCollator:
 
 
 def make_collator(
-    model: PreTrainedModel, *, pad: int, row_tokens: int
+    model: PreTrainedModel, *, pad: int, row_tokens: int, pictures: PictureSource | None = None
 ) -> PackingCollator | Seq2SeqCollator:
-    """Choose the collator that fits the kind of model."""
-    if model.config.is_encoder_decoder:
-        return Seq2SeqCollator(pad=pad, start=model.config.decoder_start_token_id)
-    return PackingCollator(row_tokens=row_tokens, pad=pad)
+    """Choose the collator that fits the kind of model.
+
+    Raises:
+        ValueError: When an encoder-decoder is to see pictures.
+    """
+    if not model.config.is_encoder_decoder:
+        return PackingCollator(row_tokens=row_tokens, pad=pad, pictures=pictures)
+    if pictures is not None:
+        raise ValueError("an encoder-decoder sees no pictures; take a decoder or leave them out")
+    return Seq2SeqCollator(pad=pad, start=model.config.decoder_start_token_id)
 
 
 class Position(NamedTuple):

@@ -37,6 +37,27 @@ def test_an_example_longer_than_a_row_is_refused():
         list(collator.rows([example([1, 2, 3], [4, 5])]))
 
 
+def test_pictures_of_packed_examples_are_shared_and_keep_their_owners():
+    class Numbered:
+        def inputs(self, rows):
+            return {"picture_features": torch.tensor(rows).view(-1, 1, 1)}
+
+    first = example([10, 11], [12])._replace(owner=np.array([-1, 0], dtype=np.int32), pictures=(7,))
+    second = example([20], [21])._replace(owner=np.array([0], dtype=np.int32), pictures=(7,))
+    collator = PackingCollator(row_tokens=6, pad=PAD, pictures=Numbered())
+    inputs = collator.collate([[first, second, example([30], [])]]).inputs
+    assert inputs["owner"].tolist() == [[-1, 0, -1, 0, -1, -1]]
+    assert inputs["picture_features"].flatten().tolist() == [7]
+
+
+def test_the_weight_of_a_task_is_that_of_its_answer():
+    heavy = example([10], [11, 12])._replace(answer_weight=2.5)
+    packed = PackingCollator(row_tokens=4, pad=PAD).collate([[heavy]])
+    assert packed.weights_RT.tolist() == [[2.5, 2.5, 0, 0]]
+    apart = Seq2SeqCollator(pad=PAD, start=0).collate([[heavy]])
+    assert apart.weights_RT.tolist() == [[2.5, 2.5]]
+
+
 @given(sizes=st.lists(st.integers(1, 9), max_size=40), open_rows=st.integers(1, 5))
 def test_packing_loses_no_example_and_overfills_no_row(sizes, open_rows):
     collator = PackingCollator(row_tokens=10, pad=PAD, open_rows=open_rows)
