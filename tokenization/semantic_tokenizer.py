@@ -20,9 +20,16 @@ from genrec.semantic_ids import Codes, SemanticIds
 from genrec.tokenization.arrays import Features, Labels
 from genrec.tokenization.assignment import AssignmentConfig, assign
 from genrec.tokenization.quality import Quality, check_codebooks, measure, unexplained_variance
-from genrec.tokenization.rqkmeans import RQKMeans, RQKMeansConfig
-from genrec.tokenization.rqvae import RQVAE, RQVAEConfig
-from genrec.tokenization.training import TrainingConfig, train_rqvae
+from genrec.tokenization.quantizers import (
+    AnyQuantizer,
+    QuantizerConfig,
+    build_quantizer,
+    config_from_json,
+    fit_quantizer,
+    is_trained,
+    method_of,
+)
+from genrec.tokenization.training import TrainingConfig
 
 CONFIG_FILE = "config.json"
 MODEL_FILE = "model.safetensors"
@@ -39,7 +46,7 @@ class SemanticTokenizer:
 
     def __init__(
         self,
-        quantizer: RQVAE | RQKMeans,
+        quantizer: AnyQuantizer,
         ids: SemanticIds,
         quality: Quality,
         *,
@@ -61,7 +68,7 @@ class SemanticTokenizer:
     def train(
         cls,
         features_NF: Features,
-        config: RQVAEConfig | RQKMeansConfig,
+        config: QuantizerConfig,
         *,
         training: TrainingConfig | None = None,
         assignment: AssignmentConfig | None = None,
@@ -94,7 +101,7 @@ class SemanticTokenizer:
         _check_features(features_NF, items=len(catalogue) if catalogue else None)
         x_NF = torch.from_numpy(np.ascontiguousarray(features_NF, dtype=np.float32)).to(device)
         generator = torch.Generator().manual_seed(seed)
-        quantizer = _fit(config, x_NF, training, generator, progress)
+        quantizer = fit_quantizer(config, x_NF, training, generator=generator, progress=progress)
         codes_NL = _quantize(quantizer, x_NF)
         before = SemanticIds(codes_NL.cpu().numpy(), config.codebook_sizes)
         check_codebooks(before)
@@ -102,13 +109,13 @@ class SemanticTokenizer:
         errors = _errors(quantizer, features_NF, before, ids)
         recipe = {
             "quantizer": to_dict(config),
-            "training": to_dict(training) if isinstance(config, RQVAEConfig) else None,
+            "training": to_dict(training) if is_trained(config) else None,
             "assignment": to_dict(assignment),
             "features": dict(source or {}),
             "seed": seed,
         }
         return cls(
-            quantizer.cpu().eval(), ids,
+            quantizer.cpu(), ids,
             measure(before, ids, moved=len(moved), errors=errors, labels=labels),
             feature_dim=features_NF.shape[1],
             catalogue=catalogue.fingerprint if catalogue else "", recipe=recipe,
@@ -127,11 +134,10 @@ class SemanticTokenizer:
 
     def save_pretrained(self, folder: Path | str) -> None:
         """Write the tokenizer as a directory, in one step."""
-        method = "rqvae" if isinstance(self.quantizer, RQVAE) else "rqkmeans"
         with write_directory(folder) as partial:
             write_json(partial / CONFIG_FILE, {
                 "format": FORMAT,
-                "method": method,
+                "method": method_of(self.quantizer.config),
                 "feature_dim": self.feature_dim,
                 "items": len(self.ids),
                 "catalogue": self.catalogue,
@@ -186,39 +192,12 @@ class SemanticTokenizer:
         )  # fmt: skip
 
 
-def _fit(
-    config: RQVAEConfig | RQKMeansConfig,
-    x_NF: Tensor,
-    training: TrainingConfig,
-    generator: torch.Generator,
-    progress: bool,
-) -> RQVAE | RQKMeans:
-    """Build and train the quantizer of a config."""
-    if isinstance(config, RQKMeansConfig):
-        kmeans = RQKMeans(config, x_NF.shape[1]).to(x_NF.device)
-        kmeans.fit(x_NF, generator=generator)
-        return kmeans
-    rqvae = RQVAE(config, x_NF.shape[1]).to(x_NF.device)
-    rqvae.initialise(x_NF, generator=generator)
-    train_rqvae(rqvae, x_NF, training, generator=generator, progress=progress)
-    return rqvae
-
-
-def _load_quantizer(folder: Path, config: Mapping[str, Any]) -> RQVAE | RQKMeans:
-    settings: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in config["quantizer"].items()
-    }
-    quantizer: RQVAE | RQKMeans
-    if config["method"] == "rqvae":
-        quantizer = RQVAE(RQVAEConfig(**settings), config["feature_dim"])
-    elif config["method"] == "rqkmeans":
-        quantizer = RQKMeans(RQKMeansConfig(**settings), config["feature_dim"])
-    else:
-        raise ArtifactError(
-            f"{folder / CONFIG_FILE} names the method {config['method']!r}; "
-            "known are 'rqvae' and 'rqkmeans'"
-        )
+def _load_quantizer(folder: Path, config: Mapping[str, Any]) -> AnyQuantizer:
+    try:
+        settings = config_from_json(config["method"], config["quantizer"])
+    except (TypeError, ValueError) as error:
+        raise ArtifactError(f"{folder / CONFIG_FILE} describes no quantizer: {error}") from error
+    quantizer = build_quantizer(settings, config["feature_dim"])
     path = folder / MODEL_FILE
     try:
         quantizer.load_state_dict(load_file(path))
@@ -227,12 +206,12 @@ def _load_quantizer(folder: Path, config: Mapping[str, Any]) -> RQVAE | RQKMeans
     return quantizer.eval()
 
 
-def _quantize(quantizer: RQVAE | RQKMeans, x_NF: Tensor) -> Tensor:
+def _quantize(quantizer: AnyQuantizer, x_NF: Tensor) -> Tensor:
     return torch.cat([quantizer.quantize(part_NF) for part_NF in torch.split(x_NF, ROWS_AT_ONCE)])
 
 
 def _errors(
-    quantizer: RQVAE | RQKMeans, features_NF: Features, before: SemanticIds, after: SemanticIds
+    quantizer: AnyQuantizer, features_NF: Features, before: SemanticIds, after: SemanticIds
 ) -> tuple[float, float]:
     """Measure how much of the features the codes miss, before and after IDs were made unique."""
     device = next(quantizer.buffers()).device
