@@ -12,7 +12,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -209,11 +209,23 @@ def plain_tokenizer(tokenizer: Tokenizer) -> Tokenizer:
     return Tokenizer.from_str(json.dumps(state))
 
 
-@lru_cache(maxsize=65_536)
+class _Kept(dict[int, int | None]):
+    """What becomes of each character: itself, or nothing; found out when it is first met."""
+
+    _NO_TEXT = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
+
+    def __missing__(self, character: int) -> int | None:
+        dropped = unicodedata.category(chr(character)) in self._NO_TEXT
+        self[character] = None if dropped else character
+        return self[character]
+
+
+_KEPT = _Kept()
+
+
 def clean(text: str) -> str:
     """Take out what is no text: control characters, marks that reorder it, repeated blanks."""
     text = _BLANKS.sub(" ", text)
-    if text.isascii() and text.isprintable():
-        return text.strip()
-    kept = (c for c in text if unicodedata.category(c) not in {"Cc", "Cf", "Cs", "Co", "Cn"})
-    return "".join(kept).strip()
+    if not text.isprintable():
+        text = _BLANKS.sub(" ", text.translate(_KEPT))
+    return text.strip()

@@ -122,6 +122,8 @@ def test_a_merge_that_spells_a_special_token_is_taken_out():
         ("a\x00b\x07c", "abc"),
         ("left\u202eright", "leftright"),
         ("zero\u200bwidth", "zerowidth"),
+        ("one \u200b blank", "one blank"),
+        ("tag\U000e0061s", "tags"),
         ("caf\u00e9 \u2713 \U0001f600", "caf\u00e9 \u2713 \U0001f600"),
         ("", ""),
     ],
