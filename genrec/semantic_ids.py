@@ -7,6 +7,7 @@ Shape letters in this file: N items, L levels.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from genrec.artifacts import ArtifactError, fingerprint
+from genrec.artifacts import ArtifactError, fingerprint, read_json
 
 Codes = np.ndarray[Any, np.dtype[np.int32]]
 
@@ -132,6 +133,42 @@ class SemanticIds:
         if ids.fingerprint != metadata.get("fingerprint"):
             raise ArtifactError(f"{path} was changed after it was written: its hash does not fit")
         return ids
+
+    @classmethod
+    def from_index_json(cls, path: Path | str, codebook_sizes: Sequence[int]) -> "SemanticIds":
+        """Read the index that LC-Rec and LETTER publish: the tokens of every item, by its row.
+
+        The file holds ``{"0": ["<a_183>", "<b_70>", "<c_232>", "<d_6>"], ...}``
+        (https://github.com/HonghuiBao2000/LETTER).
+
+        Raises:
+            ArtifactError: When the file is missing or is no such index, or lacks an item.
+        """
+        index = read_json(path)
+        missing = next((row for row in range(len(index)) if str(row) not in index), None)
+        if missing is not None or not index:
+            raise ArtifactError(
+                f"{path} has {len(index)} items, but none with the key '{missing or 0}'; "
+                "keys are the rows of the catalogue, counted from 0"
+            )
+        rows = [_codes_of(index[str(row)], row, path) for row in range(len(index))]
+        try:
+            return cls(np.array(rows, dtype=np.int32), tuple(codebook_sizes))
+        except ValueError as error:
+            raise ArtifactError(f"{path} holds no IDs of this shape: {error}") from error
+
+
+def _codes_of(tokens: Any, row: int, path: Path | str) -> list[int]:
+    """Read the codes of one item from its tokens, each of which names its level."""
+    try:
+        codes = [int(token[3:-1]) for token in tokens]
+    except (TypeError, ValueError):
+        codes = []
+    if not codes or [code_token(level, code) for level, code in enumerate(codes)] != tokens:
+        raise ArtifactError(
+            f"{path}: item {row} has {tokens!r}, which are not tokens such as '<a_183>', '<b_70>'"
+        )
+    return codes
 
 
 def code_token(level: int, code: int) -> str:

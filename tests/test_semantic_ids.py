@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -6,6 +8,7 @@ from safetensors.numpy import save_file
 
 from genrec.artifacts import ArtifactError
 from genrec.semantic_ids import SemanticIds
+from tests.real_data import real_data
 
 SIZES = (3, 5, 2)
 
@@ -85,3 +88,50 @@ def test_a_file_that_is_missing_or_broken_is_named(tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(ArtifactError, match=r"ids.safetensors does not"):
         SemanticIds.load(path)
+
+
+def write_index(path, index):
+    path.write_text(json.dumps(index), encoding="utf-8")
+    return path
+
+
+def test_a_published_index_is_read_by_its_rows(tmp_path):
+    index = {"1": ["<a_1>", "<b_4>", "<c_0>"], "0": ["<a_2>", "<b_0>", "<c_1>"]}
+    read = SemanticIds.from_index_json(write_index(tmp_path / "index.json", index), SIZES)
+    assert read == ids([2, 0, 1], [1, 4, 0])
+
+
+@given(some=random_ids())
+def test_an_index_holds_what_its_tokens_say(tmp_path_factory, some):
+    tokens = {
+        row: [f"<{'abc'[level]}_{code}>" for level, code in enumerate(codes)]
+        for row, codes in enumerate(some.codes_NL.tolist())
+    }
+    path = write_index(tmp_path_factory.mktemp("index") / "index.json", tokens)
+    assert SemanticIds.from_index_json(path, SIZES) == some
+
+
+@pytest.mark.parametrize(
+    ("index", "message"),
+    [
+        ({}, "has 0 items, but none with the key '0'"),
+        ({"1": ["<a_1>"]}, "has 1 items, but none with the key '0'"),
+        ({"0": ["<b_1>", "<a_1>", "<c_1>"]}, "item 0 has .* not tokens such as"),
+        ({"0": ["<a_01>"]}, "item 0 has .* not tokens such as"),
+        ({"0": [7]}, "item 0 has .* not tokens such as"),
+        ({"0": None}, "item 0 has None, which are not tokens"),
+        ({"0": ["<a_1>", "<b_9>", "<c_1>"]}, "item 0 has code 9 at level 1"),
+        ({"0": ["<a_1>"], "1": ["<a_1>", "<b_1>"]}, "no IDs of this shape"),
+    ],
+)
+def test_an_index_that_makes_no_sense_is_refused(tmp_path, index, message):
+    with pytest.raises(ArtifactError, match=message):
+        SemanticIds.from_index_json(write_index(tmp_path / "index.json", index), SIZES)
+
+
+def test_the_index_of_letter_has_24_of_12101_items_in_collision():
+    letter = SemanticIds.from_index_json(
+        real_data("amazon-beauty") / "letter.index.json", [256] * 4
+    )
+    assert len(letter) == 12_101
+    assert (letter.items_per_id > 1).sum() == 24
