@@ -2,17 +2,29 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 
+class Turn(NamedTuple):
+    """What one side of a dialogue says, as data sets like ReDial record it."""
+
+    speaker: Literal["user", "recommender"]
+    text: str
+    items: tuple[int, ...] = ()
+    """The items that the text speaks of."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """One question about one user. Items are rows of the catalogue."""
+    """One question about one user. Items are rows of the catalogue.
+
+    Fields that a task's prompt has no place for are not looked at.
+    """
 
     task: str = "recommend"
-    """Name of a task: ``recommend``, ``search``, ``rate`` or ``explain``."""
+    """Name of a task, such as ``recommend``, ``search``, ``rate`` or ``explain``."""
 
     history: tuple[int, ...] = ()
     """The user's items, oldest first. The item asked for is never among the later ones."""
@@ -20,14 +32,47 @@ class Request:
     ratings: tuple[float | None, ...] = ()
     """What the user gave each item of the history; empty, or as long as the history."""
 
+    behaviours: tuple[str | None, ...] = ()
+    """What the user did with each item, such as view, cart or buy; empty, or as long."""
+
+    scenarios: tuple[str | None, ...] = ()
+    """Where the user met each item, such as a shop's department; empty, or as long."""
+
+    times: tuple[int, ...] = ()
+    """When that was, in seconds; empty, or as long."""
+
+    behaviour: str | None = None
+    """What the user is about to do with the item asked for."""
+
+    scenario: str | None = None
+    """Where the user is."""
+
+    time: int | None = None
+    """When the question is asked, in seconds of the same clock as ``times``."""
+
     query: str | None = None
-    """The words that the user searches for; only ``search`` has them."""
+    """The words that the user searches for."""
 
     item: int | None = None
-    """The item to rate or to explain."""
+    """The item that is asked about."""
+
+    attribute: str | None = None
+    """The attribute of the item that is asked for."""
 
     rating: float | None = None
     """The rating to explain, where it is known."""
+
+    hint: str | None = None
+    """A word that an explanation should be about, such as a feature of the item."""
+
+    review: str | None = None
+    """A review to be summed up or understood."""
+
+    dialogue: tuple[Turn, ...] = ()
+    """What was said so far, oldest first."""
+
+    candidates: tuple[int, ...] = ()
+    """The items to choose among, which the prompt names."""
 
     exclude: tuple[int, ...] = ()
     """Items that the answer must not name."""
@@ -36,11 +81,14 @@ class Request:
     """The items that the answer may name; ``None`` allows the whole catalogue."""
 
     def __post_init__(self) -> None:
-        if self.ratings and len(self.ratings) != len(self.history):
-            raise ValueError(
-                f"{len(self.ratings)} ratings were given for a history of {len(self.history)} "
-                "items; give one per item (None where it is unknown) or none at all"
-            )
+        for name in ("ratings", "behaviours", "scenarios", "times"):
+            values = getattr(self, name)
+            if values and len(values) != len(self.history):
+                unknown = "" if name == "times" else " (None where it is unknown)"
+                raise ValueError(
+                    f"{len(values)} {name} were given for a history of {len(self.history)} items; "
+                    f"give one per item{unknown} or none at all"
+                )
 
 
 class Ranking(NamedTuple):

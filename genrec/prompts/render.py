@@ -1,62 +1,30 @@
-"""From a request to tokens: the same code for training, validation and serving.
-
-Shape letters in this file: N items, L levels.
-"""
+"""From a request to tokens: the same code for training, validation and serving."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from genrec.artifacts import fingerprint
 from genrec.config import to_dict
 from genrec.data import Catalogue
+from genrec.prompts.chat import chat_frame
+from genrec.prompts.config import PromptConfig
+from genrec.prompts.history import HistoryWriter
+from genrec.prompts.items import ItemWriter
+from genrec.prompts.pieces import NO_TOKENS, Piece, Tokens, Weights, join
 from genrec.prompts.tasks import Task, Tasks, parse
 from genrec.prompts.vocabulary import Vocabulary
 from genrec.recommender import Request
 from genrec.semantic_ids import SemanticIds
 
-Tokens = np.ndarray[Any, np.dtype[np.int32]]
-Weights = np.ndarray[Any, np.dtype[np.float64]]
+RightAnswer = str | int | float | Sequence[int]
+"""A row of the catalogue, rows, a rating or a text, as the task has it."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class PromptConfig:
-    """How items and histories are written."""
-
-    attributes: tuple[str, ...] = ()
-    """Attributes of an item's card, in this order; empty takes all of the catalogue's."""
-
-    attribute_tokens: int = 20
-    """Longest value of an attribute, in tokens (UniMP truncates to 20 words)."""
-
-    history_items: int = 50
-    """Keep so many of the latest items of a history."""
-
-    prompt_tokens: int = 448
-    """Longest prompt, in tokens; the oldest items of a history that do not fit are left out."""
-
-    history_cards: bool = False
-    """Write the attributes of the history's items too, not their semantic IDs alone."""
-
-    answer_tokens: int = 64
-    """Longest answer in text, such as an explanation, in tokens."""
-
-    context_weight: float = 1.0
-    """Loss weight of the history's own items: context reconstruction (UniMP, equation 7)."""
-
-    def __post_init__(self) -> None:
-        for name in ("attribute_tokens", "history_items", "prompt_tokens", "answer_tokens"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        if self.context_weight < 0:
-            raise ValueError(f"context_weight is {self.context_weight}; it cannot be negative")
-
-
-_NO_TOKENS: Tokens = np.zeros(0, dtype=np.int32)
+_ROOMY = ("dialogue", "titles", "history")
+"""Slots that take the room which the others leave, the most important first."""
 
 
 class Example(NamedTuple):
@@ -72,20 +40,12 @@ class Example(NamedTuple):
     answer_weight: float = 1.0
     """Loss weight of every token of the answer: the weight of the task."""
 
-    owner: Tokens = _NO_TOKENS
+    owner: Tokens = NO_TOKENS
     """For each token of the prompt the picture that it may see, an index into ``pictures``, or -1;
     empty where the prompt shows none."""
 
     pictures: tuple[int, ...] = ()
     """Rows of the items whose pictures the prompt shows, one for each of its ``[IMG]`` marks."""
-
-
-_QUERY_TOKENS = 64
-
-
-class _Block(NamedTuple):
-    tokens: list[int]
-    weight: float
 
 
 class Renderer:
@@ -105,21 +65,28 @@ class Renderer:
                 f"there are semantic IDs for {len(ids)} items, "
                 f"but the catalogue has {len(catalogue)}; train the tokenizer on this catalogue"
             )
-        unknown = sorted(set(config.attributes) - set(catalogue.attributes))
-        if unknown:
-            raise ValueError(
-                f"prompts name the attributes {unknown}, "
-                f"but the catalogue has {list(catalogue.attributes)}"
-            )
         self.vocabulary = vocabulary
         self.ids = ids
         self.catalogue = catalogue
         self.tasks = tasks
         self.config = config
-        self._attributes = config.attributes or tuple(catalogue.attributes)
-        self._item_tokens_NL = vocabulary.item_tokens(ids)
-        self._card = lru_cache(maxsize=200_000)(self._write_card)
-        self._text = lru_cache(maxsize=4_096)(vocabulary.encode)
+        self.items = ItemWriter(vocabulary, ids, catalogue, config)
+        self._history = HistoryWriter(vocabulary, self.items, config)
+        self._opening, self._closing = self._frame()
+        self._phrase = lru_cache(maxsize=1_024)(self._write_phrase)
+        self._write_slot: dict[str, Callable[[Request], Piece | list[Piece]]] = {
+            "query": lambda request: self._text(request, "query"),
+            "hint": lambda request: self._text(request, "hint"),
+            "review": lambda request: self._text(request, "review"),
+            "rating": self._rating,
+            "attribute": self._attribute,
+            "item": lambda request: self.items.codes(_item(request)),
+            "card": lambda request: self.items.card(_item(request)),
+            "title": self._title,
+            "description": lambda request: self.items.description(_item(request)),
+            "picture": lambda request: self.items.picture(_item(request)),
+            "candidates": self._candidates,
+        }
 
     @property
     def fingerprint(self) -> str:
@@ -127,7 +94,7 @@ class Renderer:
         return fingerprint(self.tasks.fingerprint, json.dumps(to_dict(self.config)))
 
     def render(
-        self, request: Request, *, phrasing: int | None = 0, answer: str | int | float | None = None
+        self, request: Request, *, phrasing: int | None = 0, answer: RightAnswer | None = None
     ) -> Example:
         """Write a request, and the answer to learn where one is given.
 
@@ -135,81 +102,132 @@ class Renderer:
             request: What is asked.
             phrasing: Which prompt of the task, counted from 0 and round again; ``None`` takes the
                 one that is kept out of training.
-            answer: A row of the catalogue, a rating or a text, as the task has it.
+            answer: A row of the catalogue, rows of it, a rating or a text, as the task has it.
 
         Raises:
-            ValueError: When the request lacks what the task's prompt needs.
+            ValueError: When the request lacks what the task's prompt needs, or what may not be cut
+                has more tokens than a prompt may have.
         """
         task = self.tasks[request.task]
-        parts: list[list[_Block] | None] = [[_Block(self.vocabulary.bos, 0.0)]]
-        for text, slot in parse(_phrase(task, phrasing)):
-            parts.append([_Block(self._text(text.strip()), 0.0)])
+        parts: list[Piece | list[Piece] | str] = [self._opening]
+        for words, slot in self._phrase(task, phrasing):
+            parts.append(words)
             if slot is not None:
-                parts.append(None if slot == "history" else self._fill(slot, request))
-        rest = sum(len(block.tokens) for part in parts for block in part or ())
-        history = self._history(request.history, room=self.config.prompt_tokens - rest)
-        blocks = [block for part in parts for block in (history if part is None else part)]
-        return Example(
-            task.name,
-            np.asarray([token for block in blocks for token in block.tokens], dtype=np.int32),
-            np.repeat([block.weight for block in blocks], [len(block.tokens) for block in blocks]),
-            np.asarray(self._answer(task, answer), dtype=np.int32),
-        )
+                parts.append(slot if slot in _ROOMY else self._write_slot[slot](request))
+        parts.append(self._closing)
+        tokens, weights, owner, pictures = join(self._fit(request, parts))
+        right = NO_TOKENS if answer is None else self._answer(task, request, answer)
+        return Example(task.name, tokens, weights, right, owner=owner, pictures=pictures)
 
-    def _fill(self, slot: str, request: Request) -> list[_Block]:
-        if slot == "query":
-            if not request.query:
-                raise ValueError(f"the task {request.task!r} needs a query; the request has none")
-            return [_Block(self.vocabulary.encode(request.query, max_tokens=_QUERY_TOKENS), 0.0)]
-        if request.item is None:
-            raise ValueError(f"the task {request.task!r} needs an item; the request has none")
-        if slot == "card":
-            return self._card(request.item)
-        return [_Block(self._item_tokens_NL[request.item].tolist(), 0.0)]
+    def _fit(self, request: Request, parts: Sequence[Piece | list[Piece] | str]) -> list[Piece]:
+        """Fill the slots that take what room is left, and put all pieces into one list."""
+        pieces = [[p] if isinstance(p, Piece) else p if isinstance(p, list) else [] for p in parts]
+        room = self.config.prompt_tokens - sum(len(p.tokens) for of in pieces for p in of)
+        if room < 0:
+            raise ValueError(
+                f"a prompt of the task {request.task!r} takes {self.config.prompt_tokens - room} "
+                f"tokens without its history, but may have {self.config.prompt_tokens}; raise "
+                "prompts.prompt_tokens, name fewer candidates, or write less of each item"
+            )
+        write = {
+            "dialogue": self._history.turns,
+            "titles": self._history.titles,
+            "history": self._history.events,
+        }
+        for slot in _ROOMY:
+            for place, part in enumerate(parts):
+                if part == slot:
+                    pieces[place] = write[slot](request, room)
+                    room -= sum(len(piece.tokens) for piece in pieces[place])
+        return [piece for of_part in pieces for piece in of_part]
 
-    def _history(self, items: Sequence[int], *, room: int) -> list[_Block]:
-        """Write as many of the latest items as there is room for, oldest first."""
-        weight = self.config.context_weight
-        written: list[list[_Block]] = []
-        for row in reversed(items[-self.config.history_items :]):
-            if self.config.history_cards:
-                code, description = self._card(row)
-                item = [_Block(code.tokens, weight), description]
-            else:
-                item = [_Block(self._item_tokens_NL[row].tolist(), weight)]
-            room -= sum(len(block.tokens) for block in item)
-            if room < 0:
-                break
-            written.append(item)
-        return [block for item in reversed(written) for block in item]
+    def _text(self, request: Request, slot: str) -> Piece:
+        text = getattr(request, slot)
+        if not text:
+            raise ValueError(f"the task {request.task!r} needs a {slot}; the request has none")
+        return Piece.of(self.vocabulary.encode(text, max_tokens=self.config.text_tokens))
 
-    def _write_card(self, row: int) -> list[_Block]:
-        """Flatten an item: its ID, then key and value of each attribute (UniMP, equation 1).
+    def _rating(self, request: Request) -> Piece:
+        if request.rating is None:
+            raise ValueError(f"the task {request.task!r} needs a rating; the request has none")
+        return Piece.of(self.vocabulary.encode(f"{request.rating:g}"))
 
-        The ID comes first, so that the next item's ID directly continues a history.
-        """
-        tokens: list[int] = []
-        for name, value in self.catalogue.describe(row, self._attributes).items():
-            text = f"{value:g}" if isinstance(value, float) else str(value)
-            tokens += self._text(name)
-            tokens += self.vocabulary.encode(text, max_tokens=self.config.attribute_tokens)
-        tokens.append(self.vocabulary.end_of_chunk)
-        return [_Block(self._item_tokens_NL[row].tolist(), 0.0), _Block(tokens, 0.0)]
+    def _title(self, request: Request) -> Piece:
+        limit = self.items.attribute_tokens(self.config.title)
+        return Piece.of(self.vocabulary.encode(self.items.title(_item(request)), max_tokens=limit))
 
-    def _answer(self, task: Task, answer: str | int | float | None) -> list[int]:
-        if answer is None:
-            return []
+    def _attribute(self, request: Request) -> Piece:
+        if request.attribute is None:
+            raise ValueError(f"the task {request.task!r} needs an attribute; the request has none")
+        words = self.config.attribute_words.get(request.attribute) or request.attribute
+        return Piece.of(self.vocabulary.encode(words))
+
+    def _candidates(self, request: Request) -> list[Piece]:
+        if not request.candidates:
+            raise ValueError(f"the task {request.task!r} needs candidates; the request has none")
+        write = self.items.card if self.config.candidate_cards else self.items.short
+        return [write(row) for row in request.candidates]
+
+    def _answer(self, task: Task, request: Request, answer: RightAnswer) -> Tokens:
+        if task.answer == "picture":
+            raise ValueError(
+                f"the task {task.name!r} answers with a picture, which has no tokens in this "
+                "vocabulary; it can be asked, but not be learnt"
+            )
+        if task.answer == "items":
+            if not isinstance(answer, Sequence) or isinstance(answer, str):
+                raise ValueError(f"the task {task.name!r} answers with rows, not with {answer!r}")
+            rows = _in_order(request, answer)
+            numbers = [*self.items.tokens_NL[rows].reshape(-1).tolist(), self.vocabulary.eos]
+            return np.asarray(numbers, dtype=np.int32)
+        if not isinstance(answer, str | int | float | np.number):
+            raise ValueError(f"the task {task.name!r} has one answer, not {answer!r}")
         if task.answer == "item":
-            return [int(token) for token in self._item_tokens_NL[int(answer)]]
-        if task.answer == "rating":
-            answer = f"{float(answer):g}"
-        tokens = self.vocabulary.encode(str(answer), max_tokens=self.config.answer_tokens)
-        return [*tokens, self.vocabulary.eos]
+            codes: Tokens = self.items.tokens_NL[int(answer)]
+            return codes
+        text = self._on_scale(float(answer)) if task.answer == "rating" else str(answer)
+        numbers = self.vocabulary.encode(text, max_tokens=self.config.answer_tokens)
+        return np.asarray([*numbers, self.vocabulary.eos], dtype=np.int32)
+
+    def _on_scale(self, rating: float) -> str:
+        """Write a rating as the scale does, so that an answer is one of those that are scored."""
+        nearest = min(self.config.rating_scale, key=lambda step: abs(step - rating))
+        if abs(nearest - rating) > 1e-4:
+            raise ValueError(
+                f"the rating {rating:g} is not on the scale {self.config.rating_scale}; "
+                "set prompts.rating_scale to all ratings that can be given"
+            )
+        return f"{nearest:g}"
+
+    def _frame(self) -> tuple[Piece, Piece]:
+        """Write what stands around every prompt."""
+        vocabulary, system = self.vocabulary, self.config.system
+        if not self.config.chat:
+            return Piece.of(vocabulary.bos), Piece.of([])
+        frame = chat_frame(vocabulary.tokenizer, with_system=bool(system))
+        opening = [*frame.before_system, *vocabulary.encode(system), *frame.before_user]
+        return Piece.of(opening), Piece.of(frame.before_answer)
+
+    def _write_phrase(self, task: Task, phrasing: int | None) -> list[tuple[Piece, str | None]]:
+        if phrasing is not None:
+            prompt = task.prompts[phrasing % len(task.prompts)]
+        elif task.unseen is not None:
+            prompt = task.unseen
+        else:
+            raise ValueError(f"the task {task.name!r} has no unseen phrasing")
+        encode = self.vocabulary.encode
+        return [(Piece.of(encode(text)), slot) for text, slot in parse(prompt)]
 
 
-def _phrase(task: Task, phrasing: int | None) -> str:
-    if phrasing is not None:
-        return task.prompts[phrasing % len(task.prompts)]
-    if task.unseen is None:
-        raise ValueError(f"the task {task.name!r} has no unseen phrasing")
-    return task.unseen
+def _item(request: Request) -> int:
+    if request.item is None:
+        raise ValueError(f"the task {request.task!r} needs an item; the request has none")
+    return request.item
+
+
+def _in_order(request: Request, answer: Sequence[int]) -> list[int]:
+    """Put the chosen items into the order of the candidates, so that one answer is right."""
+    foreign = set(answer) - set(request.candidates)
+    if foreign:
+        raise ValueError(f"the right answer names the items {foreign}, which are no candidates")
+    return [row for row in request.candidates if row in set(answer)]

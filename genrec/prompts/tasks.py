@@ -5,24 +5,59 @@ import string
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import yaml
 
 from genrec.artifacts import fingerprint
 
-Slot = Literal["history", "query", "item", "card"]
-Answer = Literal["item", "rating", "text"]
+Slot = Literal[
+    "history", "titles", "query", "item", "card", "title", "description", "picture", "attribute",
+    "candidates", "rating", "hint", "review", "dialogue",
+]  # fmt: skip
+Answer = Literal["item", "items", "rating", "text", "picture"]
+Occasion = Literal["item", "event", "dialogue"]
 
-SLOTS: dict[str, str] = {
+SLOTS: Final[dict[str, str]] = {
     "history": "the user's items, oldest first",
+    "titles": "the user's items by their titles alone, oldest first",
     "query": "the words that the user searches for",
     "item": "the semantic ID of the item that is asked about",
-    "card": "the semantic ID and the attributes of the item that is asked about",
+    "card": "its semantic ID, its picture and its attributes",
+    "title": "its title alone",
+    "description": "its picture and its attributes, without its semantic ID",
+    "picture": "its picture alone",
+    "attribute": "the name of the attribute that is asked for",
+    "candidates": "the items to choose among",
+    "rating": "the rating that the user gave",
+    "hint": "a word that the answer should be about",
+    "review": "what the user wrote",
+    "dialogue": "what user and recommender said so far",
 }
+"""What the slots of a prompt stand for."""
+
+ANSWERS: Final[dict[str, tuple[str, ...]]] = {
+    "item": ("item",),
+    "items": ("items",),
+    "rating": ("rating",),
+    "text": ("text", "summary", "query", "title", "attribute", "description"),
+    "picture": ("picture",),
+}
+"""The kinds of answer, and for each the parts of the data that may be the right one."""
+
+METRICS: Final[dict[str, tuple[str, ...]]] = {
+    "item": ("hr", "recall", "ndcg", "mrr"),
+    "items": ("precision", "recall", "f1"),
+    "rating": ("mae", "rmse"),
+    "text": ("bleu", "rouge", "exact"),
+    "picture": (),
+}
+"""What each kind of answer can be scored by."""
+
 _BUILTIN = Path(__file__).parent / "task_files"
 
-ANSWERS = ("item", "rating", "text")
+# What prompts and answers may take from the catalogue alone.
+_OF_AN_ITEM = frozenset({"item", "card", "title", "description", "picture", "attribute"})
 
 
 class TaskError(ValueError):
@@ -43,32 +78,78 @@ class Task:
     """Phrasings to train on, with slots such as ``{history}``."""
 
     answer: Answer
-    """``item`` (a semantic ID), ``rating`` or ``text``."""
+    """``item`` (a semantic ID), ``items`` (any number of them), ``rating``, ``text`` or
+    ``picture``."""
+
+    target: str = ""
+    """Where in the data the right answer stands, such as ``title``; empty for the answer's kind."""
+
+    inputs: tuple[str, ...] = ()
+    """The slots that every phrasing must have; empty leaves them to the phrasings."""
+
+    metrics: tuple[str, ...] = ()
+    """What answers are scored by; empty for all that the answer's kind has."""
 
     unseen: str | None = None
     """A phrasing kept out of training, to test on (P5, https://arxiv.org/abs/2203.13366)."""
 
     def __post_init__(self) -> None:
+        if self.answer not in ANSWERS:
+            raise TaskError(
+                f"task {self.name!r} answers {self.answer!r}; use one of {tuple(ANSWERS)}"
+            )
+        object.__setattr__(self, "target", self.target or self.answer)
+        for field in ("prompts", "inputs", "metrics"):
+            value = getattr(self, field)
+            if isinstance(value, str):
+                raise TaskError(f"{field} of task {self.name!r} must be a list, not a text")
+            object.__setattr__(self, field, tuple(value))
+        object.__setattr__(self, "metrics", self.metrics or METRICS[self.answer])
         if not self.prompts:
             raise TaskError(f"task {self.name!r} has no prompts; give at least one phrasing")
-        if self.answer not in ANSWERS:
-            raise TaskError(f"task {self.name!r} answers {self.answer!r}; use one of {ANSWERS}")
+        self._refuse_unknown("target", (self.target,), ANSWERS[self.answer])
+        self._refuse_unknown("metric", self.metrics, METRICS[self.answer])
+        self._refuse_unknown("input", self.inputs, SLOTS)
         for prompt in (*self.prompts, *([self.unseen] if self.unseen else [])):
-            for _, slot in parse(prompt):
-                if slot is not None and slot not in SLOTS:
-                    near = difflib.get_close_matches(slot, SLOTS, n=1)
-                    remedy = f"did you mean {near[0]!r}?" if near else f"there are {list(SLOTS)}"
-                    raise TaskError(f"task {self.name!r} uses the slot {slot!r}; {remedy}")
+            slots = [slot for _, slot in parse(prompt) if slot is not None]
+            self._refuse_unknown("slot", slots, SLOTS)
+            if self.inputs and set(slots) != set(self.inputs):
+                raise TaskError(
+                    f"task {self.name!r} declares the inputs {list(self.inputs)}, "
+                    f"but the phrasing {prompt!r} has the slots {slots}"
+                )
+
+    def _refuse_unknown(self, what: str, names: Iterable[str], known: Iterable[str]) -> None:
+        known = list(known)
+        for name in names:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                remedy = f"did you mean {near[0]!r}?" if near else f"there are {known}"
+                raise TaskError(f"task {self.name!r} uses the {what} {name!r}; {remedy}")
 
     @property
     def slots(self) -> set[str]:
         """Every slot that some phrasing needs."""
         return {slot for prompt in self.prompts for _, slot in parse(prompt) if slot}
 
+    @property
+    def occasion(self) -> Occasion:
+        """What an example is made of: one item of the catalogue, one event, or one dialogue."""
+        if "dialogue" in self.slots:
+            return "dialogue"
+        return "item" if {*self.slots, self.target} <= _OF_AN_ITEM else "event"
+
 
 def parse(prompt: str) -> list[tuple[str, str | None]]:
-    """Split a prompt into pieces of text, each with the slot that follows it or ``None``."""
-    return [(text, slot) for text, slot, _, _ in string.Formatter().parse(prompt)]
+    """Split a prompt into pieces of text, each with the slot that follows it or ``None``.
+
+    Raises:
+        TaskError: When braces do not match.
+    """
+    try:
+        return [(text, slot) for text, slot, _, _ in string.Formatter().parse(prompt)]
+    except ValueError as error:
+        raise TaskError(f"the phrasing {prompt!r} cannot be read: {error}") from error
 
 
 def read_task(path: Path) -> Task:
@@ -79,8 +160,8 @@ def read_task(path: Path) -> Task:
     """
     try:
         fields: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return Task(**{**fields, "prompts": tuple(fields["prompts"])})
-    except (yaml.YAMLError, TypeError, KeyError, TaskError) as error:
+        return Task(**fields)
+    except (yaml.YAMLError, TypeError, TaskError) as error:
         raise TaskError(f"{path} does not describe a task: {error}") from error
 
 

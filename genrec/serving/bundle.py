@@ -93,14 +93,14 @@ def load_renderer(path: Path | str) -> Renderer:
             f"format {FORMAT}; fine-tune again, or install genrec {record.get('genrec')}"
         )
     ids = SemanticIds.load(folder / _IDS)
-    tasks = [Task(**{**task, "prompts": tuple(task["prompts"])}) for task in record["tasks"]]
+    tasks = [Task(**task) for task in record["tasks"]]
     prompts = record["prompts"]
     renderer = Renderer(
         vocabulary=Vocabulary.load(folder, ids.codebook_sizes),
         ids=ids,
         catalogue=_read_catalogue(folder / _ITEMS),
         tasks=Tasks({task.name: task for task in tasks}),
-        config=PromptConfig(**{**prompts, "attributes": tuple(prompts["attributes"])}),
+        config=PromptConfig(**prompts),
     )
     for name, value in _hashes(renderer).items():
         check_same(

@@ -78,7 +78,7 @@ def test_another_catalogue_is_refused(saved, tmp_path):
 def test_other_words_of_a_task_are_refused(saved, tmp_path):
     broken = copy(saved[0], tmp_path / "model")
     record = json.loads((broken / "genrec.json").read_text())
-    record["tasks"][0]["prompts"][0] = "Something else: {history}"
+    record["tasks"][0]["prompts"][0] += " Something else:"
     (broken / "genrec.json").write_text(json.dumps(record))
     with pytest.raises(ArtifactError, match="the prompts of"):
         load_bundle(broken)
