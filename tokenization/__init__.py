@@ -2,6 +2,7 @@
 
 from genrec.tokenization.assignment import AssignmentConfig
 from genrec.tokenization.collaborative import CollaborativeConfig, collaborative_features
+from genrec.tokenization.drift import Drift
 from genrec.tokenization.features import encode_chunks, item_texts, text_features
 from genrec.tokenization.quality import CollapsedCodebookError, Quality
 from genrec.tokenization.rqkmeans import RQKMeansConfig
@@ -13,6 +14,7 @@ __all__ = [
     "AssignmentConfig",
     "CollaborativeConfig",
     "CollapsedCodebookError",
+    "Drift",
     "Quality",
     "RQKMeansConfig",
     "RQVAEConfig",

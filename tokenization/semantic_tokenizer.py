@@ -1,9 +1,9 @@
 """The tokenizer of items: from features to unique semantic IDs, on disk as one directory.
 
-Shape letters in this file: N items, F features, L levels.
+Shape letters in this file: N items, M new items, F features, L levels.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,23 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from genrec.artifacts import ArtifactError, check_same, read_json, write_directory, write_json
 from genrec.config import to_dict
 from genrec.data import Catalogue
 from genrec.semantic_ids import Codes, SemanticIds
-from genrec.tokenization.arrays import Features, Labels
+from genrec.tokenization import growth
+from genrec.tokenization.arrays import Features, Labels, Rows
 from genrec.tokenization.assignment import AssignmentConfig, assign
-from genrec.tokenization.quality import Quality, check_codebooks, measure, unexplained_variance
+from genrec.tokenization.drift import Drift
+from genrec.tokenization.encoding import (
+    check_features,
+    feature_variance,
+    quantize,
+    reconstruction_errors,
+)
+from genrec.tokenization.ledger import LEDGER_FILE, Entries, Ledger
+from genrec.tokenization.quality import Quality, check_codebooks, measure
 from genrec.tokenization.quantizers import (
     AnyQuantizer,
     QuantizerConfig,
@@ -35,32 +43,38 @@ CONFIG_FILE = "config.json"
 MODEL_FILE = "model.safetensors"
 IDS_FILE = "semantic_ids.safetensors"
 QUALITY_FILE = "quality.json"
-FORMAT = 1
-
-ROWS_AT_ONCE = 65_536
-"""Items encoded at a time."""
+FORMAT = 2
 
 
 class SemanticTokenizer:
-    """A trained quantizer, the unique IDs that it gave a catalogue, and how good they are."""
+    """A trained quantizer, the unique IDs that it gave a catalogue, and how good they are.
+
+    The catalogue may grow and shrink (:meth:`add`, :meth:`remove`, :meth:`update`): the quantizer
+    stays as it is, every item keeps its ID, and each change is a version that :meth:`rollback` can
+    bring back.
+    """
 
     def __init__(
         self,
         quantizer: AnyQuantizer,
-        ids: SemanticIds,
+        ledger: Ledger,
         quality: Quality,
         *,
+        codebook_sizes: tuple[int, ...],
         feature_dim: int,
-        catalogue: str,
+        variance: float,
         recipe: Mapping[str, Any],
     ) -> None:
         self.quantizer = quantizer
-        self.ids = ids
-        """The unique ID of every item."""
+        self.ledger = ledger
+        """Who has which ID since when; changes replace it as a whole."""
         self.quality = quality
+        """How good the IDs of the items of training are."""
+        self.codebook_sizes = codebook_sizes
+        """Codes per level of an ID; one level more than the quantizer's where the last counts."""
         self.feature_dim = feature_dim
-        self.catalogue = catalogue
-        """Fingerprint of the catalogue whose items have these IDs."""
+        self.variance = variance
+        """Mean squared distance of the training items' features from their mean."""
         self.recipe = dict(recipe)
         """How the IDs came about: settings, seed, and what the features are."""
 
@@ -95,42 +109,154 @@ class SemanticTokenizer:
 
         Raises:
             ValueError: When the features are no finite matrix with one row per item.
-            CollapsedCodebookError: When a level of the trained codes tells almost nothing.
+            CollapsedCodebookError: When all features are equal, or a level of the trained codes
+                tells almost nothing.
         """
         training, assignment = training or TrainingConfig(), assignment or AssignmentConfig()
-        _check_features(features_NF, items=len(catalogue) if catalogue else None)
+        check_features(features_NF, items=len(catalogue) if catalogue else None)
+        variance = feature_variance(features_NF)
         x_NF = torch.from_numpy(np.ascontiguousarray(features_NF, dtype=np.float32)).to(device)
         generator = torch.Generator().manual_seed(seed)
         quantizer = fit_quantizer(config, x_NF, training, generator=generator, progress=progress)
-        codes_NL = _quantize(quantizer, x_NF)
+        codes_NL = quantize(quantizer, x_NF)
         before = SemanticIds(codes_NL.cpu().numpy(), config.codebook_sizes)
         check_codebooks(before)
         ids, moved = assign(codes_NL, x_NF, quantizer, assignment)
-        errors = _errors(quantizer, features_NF, before, ids)
-        recipe = {
-            "quantizer": to_dict(config),
-            "training": to_dict(training) if is_trained(config) else None,
-            "assignment": to_dict(assignment),
-            "features": dict(source or {}),
-            "seed": seed,
-        }
+        error_N = reconstruction_errors(quantizer, x_NF, codes_NL) / variance
+        # An extra level only counts; it describes nothing.
+        final_NL = torch.tensor(ids.codes_NL[:, : before.levels], dtype=torch.long, device=device)
+        final_error_N = reconstruction_errors(quantizer, x_NF, final_NL) / variance
+        item_ids = catalogue.item_ids if catalogue else list(map(str, range(len(ids))))
+        moved_N = np.isin(np.arange(len(ids)), moved)
         return cls(
-            quantizer.cpu(), ids,
-            measure(before, ids, moved=len(moved), errors=errors, labels=labels),
+            quantizer.cpu(),
+            growth.start_ledger(
+                Entries(item_ids, ids.codes_NL, error_N, moved_N), ids.codebook_sizes, catalogue
+            ),
+            measure(
+                before, ids, moved=len(moved), labels=labels,
+                errors=(float(error_N.mean()), float(final_error_N.mean())),
+            ),
+            codebook_sizes=ids.codebook_sizes,
             feature_dim=features_NF.shape[1],
-            catalogue=catalogue.fingerprint if catalogue else "", recipe=recipe,
+            variance=variance,
+            recipe={
+                "quantizer": to_dict(config),
+                "training": to_dict(training) if is_trained(config) else None,
+                "assignment": to_dict(assignment),
+                "features": dict(source or {}),
+                "seed": seed,
+            },
         )  # fmt: skip
+
+    @property
+    def ids(self) -> SemanticIds:
+        """The unique ID of every item of the catalogue, in its order."""
+        return SemanticIds(self.ledger.codes_NL, self.codebook_sizes)
+
+    @property
+    def catalogue(self) -> str:
+        """Fingerprint of the catalogue whose items have these IDs."""
+        return self.ledger.versions[-1].catalogue
+
+    @property
+    def version(self) -> int:
+        """Counts the states of the catalogue; 1 is that of training."""
+        return len(self.ledger.versions)
+
+    @property
+    def drift(self) -> Drift | None:
+        """How well the codes describe the items added since training; ``None`` without any."""
+        return self.ledger.drift
 
     def encode(self, features_NF: Features) -> Codes:
         """Choose the codes of any items, seen in training or not; items may share them."""
-        _check_features(features_NF)
-        if features_NF.shape[1] != self.feature_dim:
-            raise ValueError(
-                f"the features are {features_NF.shape[1]} wide, but the tokenizer was trained on "
-                f"{self.feature_dim}; make them as before, from {self.recipe['features']}"
-            )
+        check_features(features_NF)
+        self._check_width(features_NF)
         x_NF = torch.from_numpy(np.ascontiguousarray(features_NF, dtype=np.float32))
-        return _quantize(self.quantizer, x_NF).numpy().astype(np.int32)
+        return quantize(self.quantizer, x_NF).numpy().astype(np.int32)
+
+    def new_items(self, catalogue: growth.Items) -> Rows:
+        """Find the rows of a catalogue whose items need features and an ID."""
+        return growth.new_rows(self.ledger, catalogue)
+
+    def add(
+        self,
+        features_MF: Features,
+        item_ids: Sequence[str],
+        *,
+        catalogue: growth.Items | None = None,
+    ) -> Drift | None:
+        """Give new items IDs that nobody has; those of all others stay.
+
+        An item that was here before gets the ID that was kept for it.
+
+        Args:
+            features_MF: One row for each of the items, made like the features of training.
+            item_ids: Their raw ids.
+            catalogue: All items afterwards, in their order; without it the new ones follow the old
+                ones, and the IDs fit no catalogue by its fingerprint.
+
+        Returns:
+            How well the codes describe the new items; ``None`` when all had been here before.
+
+        Raises:
+            DataError: When an item is there already or named twice, or the catalogue has others.
+            ValueError: When the features do not fit, or there are more items than free IDs.
+        """
+        check_features(features_MF, items=len(item_ids))
+        self._check_width(features_MF)
+        self.ledger = growth.add_items(
+            self.ledger, self._space, features_MF, item_ids, catalogue=catalogue
+        )
+        return self.ledger.versions[-1].drift
+
+    def remove(
+        self,
+        item_ids: Sequence[str],
+        *,
+        free: bool = False,
+        catalogue: growth.Items | None = None,
+    ) -> None:
+        """Take items out of the catalogue. Their IDs are kept for them, lest they mislead.
+
+        Args:
+            item_ids: The items; to free the IDs of items that left before, name them again.
+            free: Let new items have the IDs. A model that learnt an ID as the old item will say it
+                for the new one until it is trained again.
+            catalogue: All items afterwards, in their order.
+
+        Raises:
+            DataError: When an item is not there, or none would be left.
+        """
+        self.ledger = growth.remove_items(
+            self.ledger, item_ids, self.codebook_sizes, free=free, catalogue=catalogue
+        )
+
+    def update(self, catalogue: growth.Items, features_MF: Features) -> Drift | None:
+        """Follow a catalogue in one version: add what is new in it and remove what it lacks.
+
+        Args:
+            catalogue: All items afterwards.
+            features_MF: One row for each of :meth:`new_items`, in that order.
+
+        Returns:
+            How well the codes describe the new items; ``None`` when there are none.
+
+        Raises:
+            ValueError: When the features do not fit, or there are more items than free IDs.
+        """
+        if len(features_MF) > 0:
+            check_features(features_MF)
+            self._check_width(features_MF)
+        self.ledger = growth.update_items(self.ledger, self._space, features_MF, catalogue)
+        return self.ledger.versions[-1].drift
+
+    def rollback(self, version: int) -> None:
+        """Go back to the items and IDs of an older version, as a version of its own."""
+        self.ledger = growth.roll_back(
+            self.ledger, version, self.codebook_sizes, items_per_id=self._space.items_per_id
+        )
 
     def save_pretrained(self, folder: Path | str) -> None:
         """Write the tokenizer as a directory, in one step."""
@@ -138,8 +264,11 @@ class SemanticTokenizer:
             write_json(partial / CONFIG_FILE, {
                 "format": FORMAT,
                 "method": method_of(self.quantizer.config),
+                "codebook_sizes": self.codebook_sizes,
                 "feature_dim": self.feature_dim,
-                "items": len(self.ids),
+                "feature_variance": self.variance,
+                "items": len(self.ledger.rows_N),
+                "version": self.version,
                 "catalogue": self.catalogue,
                 "semantic_ids": self.ids.fingerprint,
                 **self.recipe,
@@ -149,6 +278,7 @@ class SemanticTokenizer:
             }
             save_file(state, partial / MODEL_FILE)
             self.ids.save(partial / IDS_FILE)
+            self.ledger.save(partial)
             write_json(partial / QUALITY_FILE, self.quality.to_json())
 
     @classmethod
@@ -176,20 +306,43 @@ class SemanticTokenizer:
                 "catalogue", config["catalogue"], catalogue.fingerprint,
                 ours_from=f"the tokenizer in {folder}", theirs_from="the data set",
             )  # fmt: skip
-        ids = SemanticIds.load(folder / IDS_FILE)
-        check_same(
-            "semantic IDs", config["semantic_ids"], ids.fingerprint,
-            ours_from=str(folder / CONFIG_FILE), theirs_from=str(folder / IDS_FILE),
-        )  # fmt: skip
-        recipe = {
-            name: config[name]
-            for name in ("quantizer", "training", "assignment", "features", "seed")
-        }
-        return cls(
-            _load_quantizer(folder, config), ids,
+        tokenizer = cls(
+            _load_quantizer(folder, config),
+            Ledger.load(folder),
             Quality.from_json(read_json(folder / QUALITY_FILE)),
-            feature_dim=config["feature_dim"], catalogue=config["catalogue"], recipe=recipe,
-        )  # fmt: skip
+            codebook_sizes=tuple(config["codebook_sizes"]),
+            feature_dim=config["feature_dim"],
+            variance=config["feature_variance"],
+            recipe={
+                name: config[name]
+                for name in ("quantizer", "training", "assignment", "features", "seed")
+            },
+        )
+        for theirs, path in (
+            (SemanticIds.load(folder / IDS_FILE), folder / IDS_FILE),
+            (tokenizer.ids, folder / LEDGER_FILE),
+        ):
+            check_same(
+                "semantic IDs", config["semantic_ids"], theirs.fingerprint,
+                ours_from=str(folder / CONFIG_FILE), theirs_from=str(path),
+            )  # fmt: skip
+        return tokenizer
+
+    @property
+    def _space(self) -> growth.IdSpace:
+        return growth.IdSpace(
+            self.quantizer,
+            self.codebook_sizes,
+            self.recipe["assignment"]["items_per_id"],
+            self.variance,
+        )
+
+    def _check_width(self, features_NF: Features) -> None:
+        if features_NF.shape[1] != self.feature_dim:
+            raise ValueError(
+                f"the features are {features_NF.shape[1]} wide, but the tokenizer was trained on "
+                f"{self.feature_dim}; make them as before, from {self.recipe['features']}"
+            )
 
 
 def _load_quantizer(folder: Path, config: Mapping[str, Any]) -> AnyQuantizer:
@@ -204,37 +357,3 @@ def _load_quantizer(folder: Path, config: Mapping[str, Any]) -> AnyQuantizer:
     except (OSError, SafetensorError, RuntimeError) as error:
         raise ArtifactError(f"{path} does not hold this quantizer: {error}") from error
     return quantizer.eval()
-
-
-def _quantize(quantizer: AnyQuantizer, x_NF: Tensor) -> Tensor:
-    return torch.cat([quantizer.quantize(part_NF) for part_NF in torch.split(x_NF, ROWS_AT_ONCE)])
-
-
-def _errors(
-    quantizer: AnyQuantizer, features_NF: Features, before: SemanticIds, after: SemanticIds
-) -> tuple[float, float]:
-    """Measure how much of the features the codes miss, before and after IDs were made unique."""
-    device = next(quantizer.buffers()).device
-    levels = before.levels  # an extra level only counts; it describes nothing
-
-    def error(ids: SemanticIds) -> float:
-        codes_NL = torch.tensor(ids.codes_NL[:, :levels], dtype=torch.long, device=device)
-        return unexplained_variance(features_NF, quantizer.reconstruct(codes_NL).cpu().numpy())
-
-    return error(before), error(after)
-
-
-def _check_features(features_NF: Features, *, items: int | None = None) -> None:
-    if features_NF.ndim != 2 or 0 in features_NF.shape:
-        raise ValueError(f"features must have the shape (items, width), not {features_NF.shape}")
-    if items is not None and len(features_NF) != items:
-        raise ValueError(
-            f"there are features of {len(features_NF)} items, but the catalogue has {items}; "
-            "encode this catalogue again"
-        )
-    broken = ~np.isfinite(features_NF).all(axis=1)
-    if broken.any():
-        raise ValueError(
-            f"the features of {int(broken.sum())} item(s) are not finite, the first in row "
-            f"{int(broken.argmax())}; encode them again"
-        )

@@ -61,7 +61,8 @@ def test_the_directory_holds_what_the_design_says(tmp_path):
     train().save_pretrained(tmp_path / "tokenizer")
     names = sorted(path.name for path in (tmp_path / "tokenizer").iterdir())
     assert names == [
-        "config.json", "model.safetensors", "quality.json", "semantic_ids.safetensors"
+        "changes.safetensors", "config.json", "ledger.parquet", "model.safetensors",
+        "quality.json", "semantic_ids.safetensors", "versions.json",
     ]  # fmt: skip
 
 
@@ -108,7 +109,7 @@ def test_a_feature_that_is_no_number_is_refused():
 
 
 def test_equal_features_collapse_and_are_refused():
-    with pytest.raises(CollapsedCodebookError, match="level 0 has collapsed"):
+    with pytest.raises(CollapsedCodebookError, match="features of all 200 items are equal"):
         SemanticTokenizer.train(np.ones((200, 12), dtype=np.float32), METHODS[0])
 
 
@@ -134,5 +135,5 @@ def test_a_format_of_the_future_is_refused(tmp_path):
     train().save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, "format": 99}))
-    with pytest.raises(ArtifactError, match="has the format 99, not 1"):
+    with pytest.raises(ArtifactError, match="has the format 99, not 2"):
         SemanticTokenizer.from_pretrained(tmp_path)
