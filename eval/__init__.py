@@ -5,6 +5,7 @@ from genrec.eval.baselines import (
     MeanRatingRecommender,
     PopularityRecommender,
 )
+from genrec.eval.content_knn import ContentKNNConfig, ContentKNNRecommender
 from genrec.eval.harness import ProtocolError, evaluate
 from genrec.eval.intervals import Comparison, Interval, bootstrap, compare
 from genrec.eval.item_knn import ItemKNNConfig, ItemKNNRecommender, tune_item_knn
@@ -18,6 +19,8 @@ __all__ = [
     "RANKING_TASKS",
     "TASKS",
     "Comparison",
+    "ContentKNNConfig",
+    "ContentKNNRecommender",
     "Interval",
     "ItemKNNConfig",
     "ItemKNNRecommender",
