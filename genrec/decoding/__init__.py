@@ -1,14 +1,20 @@
 """Constrained decoding: beams that can only name items, from a trie in tensors."""
 
 from genrec.decoding.beam import Beams, Scorer, beam_search, search, search_scored
-from genrec.decoding.constraints import Constraints
+from genrec.decoding.constraints import Constraints, ItemSet
+from genrec.decoding.policy import Boosts, Diversity, Policy, Sampling
 from genrec.decoding.processors import TrieLogitsProcessor, prefix_allowed_tokens_fn
 from genrec.decoding.steppers import Stepper, make_stepper
 from genrec.decoding.trie import TokenTrie
 
 __all__ = [
     "Beams",
+    "Boosts",
     "Constraints",
+    "Diversity",
+    "ItemSet",
+    "Policy",
+    "Sampling",
     "Scorer",
     "Stepper",
     "TokenTrie",

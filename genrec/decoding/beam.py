@@ -1,19 +1,25 @@
 """Beam search over the items of a catalogue, in plain torch.
 
 Shape letters in this file: B requests, K beams wanted, W beams that a step holds, T tokens of each
-so far, C children of each, V vocabulary.
+so far, C children of each, X candidates of a step, E items of a leaf, I items of all leaves, V
+vocabulary.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from transformers import PreTrainedModel
 
 from genrec.decoding.constraints import Constraints
+from genrec.decoding.policy import Policy
 from genrec.decoding.steppers import Stepper, make_stepper
 from genrec.decoding.trie import TokenTrie, TrieLevel
+
+BY_LIKELIHOOD = Policy()
 
 
 class Beams(NamedTuple):
@@ -23,7 +29,8 @@ class Beams(NamedTuple):
     """Rows of the catalogue, none twice; -1 where fewer than K items are allowed."""
 
     log_probs_BK: Tensor
-    """Log-probability of each item, float32; -inf where there is none."""
+    """Log-probability of each item, with its boost, float32; -inf where there is none. Of a sample,
+    the log-probability to be drawn first."""
 
 
 @torch.no_grad()
@@ -35,6 +42,7 @@ def beam_search(
     *,
     beams: int,
     constraints: Constraints | None = None,
+    policy: Policy = BY_LIKELIHOOD,
     renormalise: bool = False,
     prompt_inputs: Mapping[str, Tensor] | None = None,
 ) -> Beams:
@@ -51,12 +59,15 @@ def beam_search(
         attention_mask_BP: Zero at padding; ``None`` means that there is none.
         beams: How many items to find per request (K).
         constraints: Which items every request may name; ``None`` allows the whole catalogue.
+        policy: What decides besides likelihood: boosts, diversity, chance.
         renormalise: Whether a token's probability is its share among the tokens that may follow
             here, and not in the whole vocabulary. This favours thin branches of the trie.
         prompt_inputs: What else the model reads with the prompts, such as their pictures.
     """
     stepper = make_stepper(model, input_ids_BP, attention_mask_BP, prompt_inputs)
-    return search(stepper, trie, beams=beams, constraints=constraints, renormalise=renormalise)
+    return search(
+        stepper, trie, beams=beams, constraints=constraints, policy=policy, renormalise=renormalise
+    )
 
 
 class Scorer(Protocol):
@@ -84,13 +95,16 @@ def search(
     *,
     beams: int,
     constraints: Constraints | None = None,
+    policy: Policy = BY_LIKELIHOOD,
     renormalise: bool = False,
 ) -> Beams:
     """Search the trie with any model that a :class:`Stepper` runs; see :func:`beam_search`."""
     scorer = _LogitsScorer(stepper, renormalise=renormalise)
     _refuse_misfits(scorer.logits_BWV, trie)
-    requests = len(scorer.logits_BWV)
-    return search_scored(scorer, trie, requests=requests, beams=beams, constraints=constraints)
+    return search_scored(
+        scorer, trie, requests=len(scorer.logits_BWV), beams=beams, constraints=constraints,
+        policy=policy,
+    )  # fmt: skip
 
 
 @torch.no_grad()
@@ -101,6 +115,7 @@ def search_scored(
     requests: int,
     beams: int,
     constraints: Constraints | None = None,
+    policy: Policy = BY_LIKELIHOOD,
 ) -> Beams:
     """Search the trie with a model that scores the tokens it is asked for, and no others.
 
@@ -110,15 +125,18 @@ def search_scored(
         requests: Number of requests (B).
         beams: How many items to find per request (K).
         constraints: Which items every request may name; ``None`` allows the whole catalogue.
+        policy: What decides besides likelihood.
     """
     if beams < 1:
         raise ValueError(f"beams is {beams}; ask for at least 1")
-    if constraints is not None and len(constraints) != requests:
-        raise ValueError(f"{len(constraints)} constraints were given for {requests} requests")
-    front = _root(requests, trie.device)
-    for level in trie.levels:
-        front = _grow(front, scorer, level, beams=beams, constraints=constraints)
-    return _items_at(front, trie, beams=beams, constraints=constraints)
+    for what, given in (("constraints", constraints), ("boosts", policy.boosts)):
+        if given is not None and len(given) != requests:
+            raise ValueError(f"{len(given)} {what} were given for {requests} requests")
+    walk = _Walk(scorer, trie, beams, constraints, policy)
+    front = walk.start(requests)
+    for number in range(len(trie.levels)):
+        front = walk.grow(front, number)
+    return walk.items(front)
 
 
 class _LogitsScorer:
@@ -146,73 +164,126 @@ class _Front(NamedTuple):
     """The beams of all requests after a step, best first."""
 
     node_BW: Tensor
-    score_BW: Tensor
-    """Log-probability of the path; -inf where a request has no more paths."""
+    log_prob_BW: Tensor
+    """Log-probability of the path."""
+
+    key_BW: Tensor
+    """What beams are chosen by; -inf where a request has no more paths."""
+
+    group_BW: Tensor
+    """The beginning of the ID that diversity counts by, as a node of its level."""
 
     path_BWT: Tensor
     parent_BW: Tensor
     """The beam of the step before that each one continues."""
 
 
-def _root(requests: int, device: torch.device) -> _Front:
-    node_B1 = torch.zeros((requests, 1), dtype=torch.long, device=device)
-    path_B10 = node_B1.new_empty((requests, 1, 0))
-    return _Front(node_B1, score_BW=node_B1.float(), path_BWT=path_B10, parent_BW=node_B1)
+@dataclass(frozen=True)
+class _Walk:
+    """One search, from the root of the trie to its leaves."""
+
+    scorer: Scorer
+    trie: TokenTrie
+    beams: int
+    constraints: Constraints | None
+    policy: Policy
+
+    def start(self, requests: int) -> _Front:
+        node_B1 = torch.zeros((requests, 1), dtype=torch.long, device=self.trie.device)
+        score_B1 = node_B1.float()
+        path_B10 = node_B1.new_empty((requests, 1, 0))
+        return _Front(node_B1, score_B1, score_B1, node_B1, path_B10, node_B1)
+
+    def grow(self, front: _Front, number: int) -> _Front:
+        """Take the best children, at the level of this number, of all beams of each request."""
+        level = self.trie.levels[number]
+        child_BWC, is_allowed_BWC, token_BWC = level.children(front.node_BW)
+        is_allowed_BWC = is_allowed_BWC & ~front.key_BW.isneginf()[..., None]
+        if self.constraints is not None:
+            is_allowed_BWC &= self.constraints.count(*level.ranks(child_BWC)) > 0
+        step_BWC = self._score(front, token_BWC, is_allowed_BWC)
+        log_prob_BWC = front.log_prob_BW[..., None] + step_BWC
+        key_BX = self._key(front, log_prob_BWC, child_BWC, level)
+        key_BX = key_BX.masked_fill(~is_allowed_BWC.flatten(1), -torch.inf)
+        group_BX = self._group(front, child_BWC, number)
+        diversity = self.policy.diversity
+        if diversity is not None and number + 1 > diversity.codes:
+            key_BX = diversity.thin(key_BX, group_BX)
+        key_BW, best_BW = key_BX.topk(min(self.beams, key_BX.shape[1]), dim=1)
+        parent_BW = best_BW // level.width
+        token_BW1 = token_BWC.flatten(1).gather(1, best_BW)[..., None]
+        begun_BWT = front.path_BWT.take_along_dim(parent_BW[..., None], dim=1)
+        return _Front(
+            # A beam that is none may point at no node at all; any will do.
+            node_BW=child_BWC.flatten(1).gather(1, best_BW).clamp_min(0),
+            log_prob_BW=log_prob_BWC.flatten(1)
+            .gather(1, best_BW)
+            .masked_fill(key_BW.isneginf(), -torch.inf),
+            key_BW=key_BW,
+            group_BW=group_BX.gather(1, best_BW),
+            path_BWT=torch.cat([begun_BWT, token_BW1.clamp_min(0)], dim=2),
+            parent_BW=parent_BW,
+        )
+
+    def _score(self, front: _Front, token_BWC: Tensor, is_allowed_BWC: Tensor) -> Tensor:
+        """Return the log-probability of each next code; an ID that has ended goes on for free."""
+        next_BWC = token_BWC.clamp_min(0)
+        log_prob_BWC = self.scorer.log_probs(
+            front.path_BWT, front.parent_BW, next_BWC, is_allowed_BWC
+        ).masked_fill(token_BWC < 0, 0.0)
+        sampling = self.policy.sampling
+        return (
+            log_prob_BWC if sampling is None else sampling.log_probs(log_prob_BWC, is_allowed_BWC)
+        )
+
+    def _key(
+        self, front: _Front, log_prob_BWC: Tensor, child_BWC: Tensor, level: TrieLevel
+    ) -> Tensor:
+        policy = self.policy
+        if policy.sampling is not None:
+            return policy.sampling.perturb(log_prob_BWC, front.key_BW).flatten(1)
+        if policy.boosts is not None:
+            log_prob_BWC = log_prob_BWC + policy.boosts.bound(*level.ranks(child_BWC))
+        return log_prob_BWC.flatten(1)
+
+    def _group(self, front: _Front, child_BWC: Tensor, number: int) -> Tensor:
+        if self.policy.diversity is None or number + 1 > self.policy.diversity.codes:
+            return front.group_BW[..., None].expand_as(child_BWC).flatten(1)
+        return child_BWC.flatten(1)
+
+    def items(self, front: _Front) -> Beams:
+        """Write out the items at the leaves, all of one leaf before those of the next."""
+        if front.log_prob_BW.isnan().any():
+            request = int(front.log_prob_BW.isnan().any(dim=1).nonzero()[0])
+            raise ValueError(f"request {request}: the model's logits are not numbers (NaN)")
+        first_BW, end_BW = self.trie.levels[-1].ranks(front.node_BW)
+        rank_BWE = first_BW[..., None] + torch.arange(self.trie.most_per_id, device=first_BW.device)
+        is_item_BWE = (rank_BWE < end_BW[..., None]) & ~front.key_BW.isneginf()[..., None]
+        rank_BWE = rank_BWE.clamp_max(len(self.trie) - 1)
+        if self.constraints is not None:
+            is_item_BWE &= self.constraints.count(rank_BWE, rank_BWE + 1) > 0
+        key_BWE, score_BWE = (
+            x[..., None].expand_as(rank_BWE) for x in (front.key_BW, front.log_prob_BW)
+        )
+        if self.policy.boosts is not None:
+            key_BWE = score_BWE = score_BWE + self.policy.boosts.bound(rank_BWE, rank_BWE + 1)
+        key_BI = key_BWE.masked_fill(~is_item_BWE, -torch.inf).flatten(1)
+        if self.policy.diversity is not None:
+            group_BI = front.group_BW[..., None].expand_as(rank_BWE).flatten(1)
+            key_BI = self.policy.diversity.thin(key_BI, group_BI)
+        # Stable, so that items of one ID stay in the order of their rows.
+        best_BK = key_BI.argsort(dim=1, descending=True, stable=True)[:, : self.beams]
+        item_BK = self.trie.row_N[rank_BWE.flatten(1).gather(1, best_BK)].long()
+        score_BK = score_BWE.flatten(1).gather(1, best_BK)
+        is_none_BK = key_BI.gather(1, best_BK).isneginf()
+        return Beams(
+            _padded(item_BK.masked_fill(is_none_BK, -1), self.beams, -1),
+            _padded(score_BK.masked_fill(is_none_BK, -torch.inf), self.beams, -torch.inf),
+        )
 
 
-def _grow(
-    front: _Front,
-    scorer: Scorer,
-    level: TrieLevel,
-    *,
-    beams: int,
-    constraints: Constraints | None,
-) -> _Front:
-    """Take the best children of all beams of each request."""
-    child_BWC, is_allowed_BWC = level.children(front.node_BW)
-    is_allowed_BWC &= ~front.score_BW.isneginf()[..., None]
-    if constraints is not None:
-        is_allowed_BWC &= constraints.count(*level.ranks(child_BWC)) > 0
-    next_BWC = level.token_M[child_BWC].long()
-    log_prob_BWC = scorer.log_probs(front.path_BWT, front.parent_BW, next_BWC, is_allowed_BWC)
-    score_BWC = front.score_BW[..., None] + log_prob_BWC
-    score_BX = score_BWC.masked_fill(~is_allowed_BWC, -torch.inf).flatten(1)
-    score_BW, best_BW = score_BX.topk(min(beams, score_BX.shape[1]), dim=1)
-    parent_BW = best_BW // level.max_branch
-    token_BW1 = next_BWC.flatten(1).gather(1, best_BW)[..., None]
-    begun_BWT = front.path_BWT.take_along_dim(parent_BW[..., None], dim=1)
-    return _Front(
-        node_BW=child_BWC.flatten(1).gather(1, best_BW),
-        score_BW=score_BW,
-        path_BWT=torch.cat([begun_BWT, token_BW1], dim=2),
-        parent_BW=parent_BW,
-    )
-
-
-def _items_at(
-    front: _Front, trie: TokenTrie, *, beams: int, constraints: Constraints | None
-) -> Beams:
-    """Write out the items at the leaves, all of one leaf before those of the next."""
-    first_BW, end_BW = trie.levels[-1].ranks(front.node_BW)
-    count_BW = end_BW - first_BW if constraints is None else constraints.count(first_BW, end_BW)
-    count_BW = count_BW.masked_fill(front.score_BW.isneginf(), 0)
-    total_BW = count_BW.cumsum(dim=1)
-    place_BK = torch.arange(beams, device=trie.device).expand(len(total_BW), -1).contiguous()
-    leaf_BK = torch.searchsorted(total_BW, place_BK, right=True)
-    is_item_BK = leaf_BK < total_BW.shape[1]
-    leaf_BK = leaf_BK.clamp_max(total_BW.shape[1] - 1)
-    first_BK = first_BW.gather(1, leaf_BK)
-    nth_BK = place_BK - (total_BW - count_BW).gather(1, leaf_BK)
-    rank_BK = first_BK + nth_BK if constraints is None else constraints.nth(first_BK, nth_BK)
-    item_BK = trie.row_N[rank_BK.clamp_max(len(trie) - 1)].long()
-    score_BK = front.score_BW.gather(1, leaf_BK)
-    if score_BK.isnan().any():
-        request = int(score_BK.isnan().any(dim=1).nonzero()[0])
-        raise ValueError(f"request {request}: the model's logits are not numbers (NaN)")
-    return Beams(
-        items_BK=item_BK.masked_fill(~is_item_BK, -1),
-        log_probs_BK=score_BK.masked_fill(~is_item_BK, -torch.inf),
-    )
+def _padded(x_BI: Tensor, width: int, value: float) -> Tensor:
+    return functional.pad(x_BI, (0, width - x_BI.shape[1]), value=value)
 
 
 def _refuse_misfits(logits_BWV: Tensor, trie: TokenTrie) -> None:

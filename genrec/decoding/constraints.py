@@ -2,13 +2,15 @@
 
 The items below a node have ranks that follow each other, so a node may be taken if some allowed
 rank lies between its bounds. Two binary searches in the request's own sorted ranks tell: the cost
-grows with the logarithm of the request's set and not at all with the catalogue.
+grows with the logarithm of the request's set and not at all with the catalogue. A set that many
+requests share, such as all that is in stock, is counted once, and two look-ups tell.
 
-Shape letters in this file: B requests, X items that a request names, Q questions per request.
+Shape letters in this file: N items, B requests, X items that a request names, S shared sets.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +19,42 @@ from torch import Tensor
 from genrec.decoding.trie import TokenTrie
 
 Rows = np.ndarray[tuple[int], np.dtype[np.int64]]
+
+
+@dataclass(frozen=True)
+class ItemSet:
+    """Items that many requests may name: what is in stock, a category, a range of prices."""
+
+    below_N1: Tensor
+    """How many of the set's items have a rank below each number from 0 to N."""
+
+    @classmethod
+    def from_mask(cls, trie: TokenTrie, is_in_N: np.ndarray[Any, np.dtype[np.bool_]]) -> "ItemSet":
+        """Count a set once, for any number of requests.
+
+        Args:
+            trie: The catalogue that the items belong to.
+            is_in_N: Whether each item, by its row, is in the set.
+
+        Raises:
+            ValueError: When the mask has another length, or no item is in the set.
+        """
+        if is_in_N.shape != (len(trie),):
+            raise ValueError(
+                f"the mask has the shape {is_in_N.shape}, but the catalogue has {len(trie)} items"
+            )
+        if not is_in_N.any():
+            raise ValueError("the set of items is empty; a request without a set may name all")
+        is_in = torch.from_numpy(is_in_N).to(trie.device)[trie.row_N]
+        zero = torch.zeros(1, dtype=torch.int32, device=trie.device)
+        return cls(torch.cat([zero, is_in.cumsum(dim=0, dtype=torch.int32)]))
+
+    def __len__(self) -> int:
+        return int(self.below_N1[-1])
+
+    def has(self, rank: Tensor) -> Tensor:
+        """Tell whether the items at some ranks are in the set."""
+        return self.below_N1[rank + 1] > self.below_N1[rank]
 
 
 @dataclass(frozen=True)
@@ -29,6 +67,12 @@ class Constraints:
     is_only_B: Tensor
     """Whether only the set's items may be named; else all others may."""
 
+    below_SN1: Tensor | None = None
+    """Counts of the shared sets, see :class:`ItemSet`; the last row counts all items."""
+
+    shared_B: Tensor | None = None
+    """The shared set that each request is held to."""
+
     @classmethod
     def from_items(
         cls,
@@ -36,74 +80,107 @@ class Constraints:
         *,
         exclude: Sequence[Iterable[int]] | None = None,
         only: Sequence[Iterable[int] | None] | None = None,
+        within: Sequence[ItemSet | None] | None = None,
     ) -> "Constraints":
-        """Gather what every request asks for; with both, the answer is of ``only - exclude``.
+        """Gather what every request asks for; what is given together holds together.
 
         Args:
             trie: The catalogue that the items belong to.
             exclude: For every request, the items that its answer must not name.
             only: For every request, the items that its answer may name; ``None`` allows all.
+            within: For every request, a set that it shares with others; ``None`` allows all.
 
         Raises:
             ValueError: When an item is not in the catalogue, or a request is left without any.
         """
-        if exclude is not None and only is not None and len(exclude) != len(only):
-            raise ValueError(
-                f"`exclude` is given for {len(exclude)} requests and `only` for {len(only)}"
-            )
-        requests = len(exclude or only or ())
+        given = {"exclude": exclude, "only": only, "within": within}
+        lengths = {name: len(each) for name, each in given.items() if each is not None}
+        if len(set(lengths.values())) > 1:
+            told = " and ".join(f"`{name}` for {length}" for name, length in lengths.items())
+            raise ValueError(f"constraints are given for different numbers of requests: {told}")
+        requests = next(iter(lengths.values()), 0)
         banned = exclude or [()] * requests
         wanted = only or [None] * requests
-        rows = [_one_set(trie, r, banned[r], wanted[r]) for r in range(requests)]
+        shared = within or [None] * requests
+        rows = [_one_set(trie, r, banned[r], wanted[r], shared[r]) for r in range(requests)]
         is_only = [items is not None for items in wanted]
-        return cls(_sorted_ranks(trie, rows), torch.tensor(is_only, device=trie.device))
+        below_SN1, shared_B = _stacked(trie, shared)
+        return cls(
+            sorted_ranks(trie, rows), torch.tensor(is_only, device=trie.device), below_SN1, shared_B
+        )
 
     def __len__(self) -> int:
         return len(self.is_only_B)
 
     def of(self, request_R: Tensor) -> "Constraints":
         """Return the sets of some requests, in the order given; one may come several times."""
-        return Constraints(self.rank_BX[request_R], self.is_only_B[request_R])
+        shared_R = None if self.shared_B is None else self.shared_B[request_R]
+        return Constraints(
+            self.rank_BX[request_R], self.is_only_B[request_R], self.below_SN1, shared_R
+        )
 
     def count(self, first: Tensor, end: Tensor) -> Tensor:
         """Count the allowed items with ranks from ``first`` up to, not including, ``end``.
 
         Both have the shape (B, ...), and so has the answer.
         """
-        named = _count_below(self.rank_BX, end) - _count_below(self.rank_BX, first)
-        is_only = self.is_only_B.view(-1, *[1] * (first.ndim - 1))
-        return torch.where(is_only, named, end - first - named)
+        named = count_below(self.rank_BX, end) - count_below(self.rank_BX, first)
+        one_each = (-1, *[1] * (first.ndim - 1))
+        if self.below_SN1 is None or self.shared_B is None:
+            there = end - first
+        else:
+            shared = self.shared_B.view(one_each)
+            there = self.below_SN1[shared, end] - self.below_SN1[shared, first]
+        return torch.where(self.is_only_B.view(one_each), named, there - named)
 
-    def nth(self, first_BQ: Tensor, n_BQ: Tensor) -> Tensor:
-        """Return the rank of the ``n``-th allowed item, from 0, at or after rank ``first``.
 
-        There must be so many, as :meth:`count` tells.
-        """
-        before_BQ = _count_below(self.rank_BX, first_BQ)
-        place_BQ = (before_BQ + n_BQ).clamp_max(self.rank_BX.shape[1] - 1)
-        # Of the ranks below the i-th excluded one, all but i are free. So the free rank with f
-        # free ones below it lies behind those excluded ones that have no more than f below them.
-        free_BQ = first_BQ - before_BQ + n_BQ
-        free_below_BX = self.rank_BX - torch.arange(self.rank_BX.shape[1], device=free_BQ.device)
-        skipping_BQ = free_BQ + _count_below(free_below_BX, free_BQ + 1)
-        return torch.where(self.is_only_B[:, None], self.rank_BX.gather(1, place_BQ), skipping_BQ)
+def _stacked(
+    trie: TokenTrie, shared: Sequence[ItemSet | None]
+) -> tuple[Tensor | None, Tensor | None]:
+    """Put each shared set of a batch in one table, with all items last, and number them."""
+    sets = {id(items): items for items in shared if items is not None}
+    if not sets:
+        return None, None
+    everything = torch.arange(len(trie) + 1, dtype=torch.int32, device=trie.device)
+    table = torch.stack([*(items.below_N1 for items in sets.values()), everything])
+    number_of = {key: number for number, key in enumerate(sets)}
+    numbers = [number_of.get(id(items), len(sets)) for items in shared]
+    return table, torch.tensor(numbers, device=trie.device)
 
 
 def _one_set(
-    trie: TokenTrie, request: int, banned_items: Iterable[int], wanted_items: Iterable[int] | None
+    trie: TokenTrie,
+    request: int,
+    banned_items: Iterable[int],
+    wanted_items: Iterable[int] | None,
+    shared: ItemSet | None,
 ) -> Rows:
+    """Find the rows that decide for a request: those it may name, or those it must not."""
     banned = _rows(trie, banned_items, f"request {request}: `exclude`")
+    if shared is not None:
+        banned = _held_to(trie, banned, shared)
     if wanted_items is None:
-        if len(banned) == len(trie):
-            raise ValueError(f"request {request}: `exclude` leaves no item")
+        if len(banned) == (len(trie) if shared is None else len(shared)):
+            of_what = "" if shared is None else " of the set in `within`"
+            raise ValueError(f"request {request}: `exclude` leaves no item{of_what}")
         return banned
     wanted = _rows(trie, wanted_items, f"request {request}: `only`")
     if wanted.size == 0:
         raise ValueError(f"request {request}: `only` is empty; None would allow every item")
+    if shared is not None:
+        wanted = _held_to(trie, wanted, shared)
+        if wanted.size == 0:
+            raise ValueError(f"request {request}: no item of `only` is in the set in `within`")
     left = np.setdiff1d(wanted, banned, assume_unique=True)
     if left.size == 0:
         raise ValueError(f"request {request}: `only` minus `exclude` leaves no item")
     return left
+
+
+def _held_to(trie: TokenTrie, rows: Rows, shared: ItemSet) -> Rows:
+    rank = trie.rank_N[torch.from_numpy(rows).to(trie.device)]
+    kept: Rows = rows[shared.has(rank.long()).cpu().numpy()]
+    return kept
 
 
 def _rows(trie: TokenTrie, items: Iterable[int], what: str) -> Rows:
@@ -117,7 +194,8 @@ def _rows(trie: TokenTrie, items: Iterable[int], what: str) -> Rows:
     return rows
 
 
-def _sorted_ranks(trie: TokenTrie, rows: Sequence[Rows]) -> Tensor:
+def sorted_ranks(trie: TokenTrie, rows: Sequence[Rows]) -> Tensor:
+    """Sort the ranks of the items that each request names, (B, X), padded with growing numbers."""
     # One place more than the largest set needs, so that an empty one can be looked up as well.
     width = max((len(row) for row in rows), default=0) + 1
     row_BX = np.full((len(rows), width), -1, dtype=np.int64)
@@ -129,5 +207,6 @@ def _sorted_ranks(trie: TokenTrie, rows: Sequence[Rows]) -> Tensor:
     return rank_BX.sort(dim=1).values
 
 
-def _count_below(sorted_BX: Tensor, bound: Tensor) -> Tensor:
+def count_below(sorted_BX: Tensor, bound: Tensor) -> Tensor:
+    """Count the numbers of each request below bounds of shape (B, ...)."""
     return torch.searchsorted(sorted_BX, bound.flatten(1).contiguous()).view_as(bound)

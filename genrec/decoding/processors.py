@@ -84,10 +84,10 @@ def _following(
     depth = token_RT.shape[1]
     if depth < len(trie.levels):
         level = trie.levels[depth]
-        child_RC, is_allowed_RC = level.children(trie.walk(token_RT))
+        child_RC, is_allowed_RC, token_RC = level.children(trie.walk(token_RT))
         if constraints is not None:
             is_allowed_RC &= constraints.count(*level.ranks(child_RC)) > 0
-        return level.token_M[child_RC].long(), is_allowed_RC
+        return token_RC, is_allowed_RC
     if end_token is None:
         raise ValueError(
             f"an ID is complete after {len(trie.levels)} tokens: "

@@ -2,34 +2,50 @@
 
 Items are sorted by their codes, and an item's place in that order is its rank. The items below any
 node then have ranks that follow each other, and so have the children of any node: two bounds say
-all about a node, and one gather finds the children of many nodes at once. STATIC
-(https://arxiv.org/abs/2602.22647) decodes from such rows, compressed as in a sparse matrix (CSR).
+all about a node, and one gather finds the children of many nodes at once. Levels whose nodes have
+many children keep a table of them instead, one column for each code. STATIC
+(https://arxiv.org/abs/2602.22647) decodes from the same two forms: dense tables first, then rows
+compressed as in a sparse matrix (CSR).
 
-Shape letters in this file: N items, M nodes of a level, C children of a node, R paths of T tokens
-each. Above the first level there is one node, the root.
+Shape letters in this file: N items, M nodes of a level, P nodes of the level above, K codes of a
+level, C children of a node, R paths of T tokens each. Above the first level there is one node, the
+root.
 """
 
 import dataclasses
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from genrec.decoding.trie_order import Ranks, merged_order, sorted_order
+from genrec.decoding.trie_store import load_tensors, save_tensors
 from genrec.semantic_ids import SemanticIds
+
+DENSE_FROM = 4
+"""A level gets a table if a node has up to a ``DENSE_FROM``-th of all codes as children ..."""
+
+DENSE_ENTRIES = 1 << 25
+"""... and the table has no more entries than this: 128 MiB."""
 
 
 class Children(NamedTuple):
     """The children of some nodes, padded to the most that any node of the level has."""
 
     node: Tensor
-    """Nodes of the level below, of shape (..., C). A padded place holds one of another parent."""
+    """Nodes of the level below, of shape (..., C); what a padded place holds has no meaning."""
 
     is_present: Tensor
     """Whether each place holds a child of its parent."""
+
+    token: Tensor
+    """Vocabulary id of the code that leads to each; -1 where an ID has ended before."""
 
 
 @dataclass(frozen=True)
@@ -48,21 +64,53 @@ class TrieLevel:
     max_branch: int
     """The most children that any node of the level above has."""
 
+    token_K: Tensor
+    """Vocabulary id of each code; -1 for what fills up an ID that has ended."""
+
+    node_PK: Tensor | None = None
+    """The child of each node of the level above at each code, or -1; ``None`` where that would be
+    mostly empty."""
+
+    @property
+    def width(self) -> int:
+        """How many places :meth:`children` gives every node (C)."""
+        return self.max_branch if self.node_PK is None else self.node_PK.shape[1]
+
     def children(self, parent: Tensor) -> Children:
         """Find the children, at this level, of nodes of the level above, of any shape."""
+        if self.node_PK is not None:
+            # -1 where there is none, which still indexes something valid.
+            node = self.node_PK.index_select(0, parent.flatten()).view(*parent.shape, -1)
+            return Children(node, node >= 0, self.token_K.long().expand_as(node))
         start, end = self.child_bounds[parent], self.child_bounds[parent + 1]
-        place_C = torch.arange(self.max_branch, device=parent.device)
-        node = start.long()[..., None] + place_C
-        return Children(node.clamp_max(len(self.token_M) - 1), node < end[..., None])
+        place_C = torch.arange(self.max_branch, device=parent.device, dtype=torch.int32)
+        node = start[..., None] + place_C
+        is_present = node < end[..., None]
+        node = node.clamp_max(len(self.token_M) - 1)
+        return Children(node, is_present, self.token_M[node].long())
 
     def ranks(self, node: Tensor) -> tuple[Tensor, Tensor]:
         """Return the first rank below each node and the one after the last."""
         return self.rank_bounds[node].long(), self.rank_bounds[node + 1].long()
 
+    def to(self, device: torch.device | str) -> "TrieLevel":
+        """Return the same level on another device."""
+        return dataclasses.replace(
+            self,
+            token_M=self.token_M.to(device),
+            rank_bounds=self.rank_bounds.to(device),
+            child_bounds=self.child_bounds.to(device),
+            token_K=self.token_K.to(device),
+            node_PK=None if self.node_PK is None else self.node_PK.to(device),
+        )
+
 
 @dataclass(frozen=True)
 class TokenTrie:
-    """Every path from the root to a leaf writes the ID of one item, or of several that share it."""
+    """Every path from the root to a leaf writes the ID of one item, or of several that share it.
+
+    It never changes: an update makes a new one, which takes the place of the old in one assignment.
+    """
 
     levels: tuple[TrieLevel, ...]
 
@@ -86,32 +134,92 @@ class TokenTrie:
                 one for every level.
         """
         starts = _first_tokens(ids, first_token)
-        row_N = np.lexsort(ids.codes_NL.T[::-1])
+        tokens = [
+            np.arange(start, start + size)
+            for start, size in zip(starts, ids.codebook_sizes, strict=True)
+        ]
+        return cls._of_sorted(ids, sorted_order(ids), tokens)
+
+    @classmethod
+    def from_paths(
+        cls, paths: Sequence[Sequence[int]], *, end_token: int | None = None
+    ) -> "TokenTrie":
+        """Index IDs of any tokens and of any length, such as titles.
+
+        Args:
+            paths: The tokens of each item's ID.
+            end_token: What the model says after an ID; ``None`` if nothing. Where one ID begins
+                another, only this token lets the shorter one compete on equal terms.
+
+        Raises:
+            ValueError: When there is no path, or one without tokens.
+        """
+        ends = [] if end_token is None else [end_token]
+        whole = [[*path, *ends] for path in paths]
+        if not whole or min(map(len, paths)) == 0:
+            raise ValueError("every item needs an ID of at least one token")
+        token_NL = np.full((len(whole), max(map(len, whole))), _ENDED, dtype=np.int64)
+        for row, path in enumerate(whole):
+            token_NL[row, : len(path)] = path
+        tokens, codes = zip(
+            *(np.unique(token_N, return_inverse=True) for token_N in token_NL.T), strict=True
+        )
+        ids = SemanticIds(np.stack(codes, axis=1), tuple(map(len, tokens)))
+        return cls._of_sorted(ids, sorted_order(ids), tokens)
+
+    def updated(self, ids: SemanticIds, old_row_N: Sequence[int]) -> "TokenTrie":
+        """Index a catalogue that some items left and others joined, without sorting it all again.
+
+        Args:
+            ids: The IDs of all items there are now. Those that stay keep their IDs and come in the
+                order in which they came.
+            old_row_N: For each of them its row in this trie, or -1 for an item that is new.
+
+        Raises:
+            ValueError: When the items that stay have other IDs or come in another order.
+        """
+        order = merged_order(ids, self.row_N.cpu().numpy(), np.asarray(old_row_N, dtype=np.int64))
+        tokens = [level.token_K.cpu().numpy() for level in self.levels]
+        return TokenTrie._of_sorted(ids, order, tokens).to(self.device)
+
+    @classmethod
+    def _of_sorted(
+        cls, ids: SemanticIds, row_N: Ranks, tokens: Sequence[np.ndarray[Any, Any]]
+    ) -> "TokenTrie":
         rank_N = np.empty_like(row_N)
         rank_N[row_N] = np.arange(len(row_N))
         levels, parent_bounds = [], np.array([0, len(ids)])
         opens_node_N = np.zeros(len(ids), dtype=bool)
         opens_node_N[0] = True
-        for codes_N, start in zip(ids.codes_NL.T, starts, strict=True):
+        for codes_N, token_K in zip(ids.codes_NL.T, tokens, strict=True):
             code_N = codes_N[row_N]
             opens_node_N[1:] |= code_N[1:] != code_N[:-1]
             first_rank_M = np.flatnonzero(opens_node_N)
             bounds = np.append(first_rank_M, len(ids))
             child_bounds = np.searchsorted(bounds, parent_bounds)
+            code_M = code_N[first_rank_M]
+            max_branch = int(np.diff(child_bounds).max())
             levels.append(
                 TrieLevel(
-                    token_M=_tensor(code_N[first_rank_M] + start),
+                    token_M=_tensor(token_K[code_M]),
                     rank_bounds=_tensor(bounds),
                     child_bounds=_tensor(child_bounds),
-                    max_branch=int(np.diff(child_bounds).max()),
+                    max_branch=max_branch,
+                    token_K=_tensor(token_K),
+                    node_PK=_table(code_M, child_bounds, len(token_K), max_branch),
                 )
             )
             parent_bounds = bounds
-        end = max(start + size for start, size in zip(starts, ids.codebook_sizes, strict=True))
+        end = 1 + max(int(token_K.max()) for token_K in tokens)
         return cls(tuple(levels), _tensor(row_N), _tensor(rank_N), end)
 
     def __len__(self) -> int:
         return len(self.row_N)
+
+    @cached_property
+    def most_per_id(self) -> int:
+        """The most items that share one ID."""
+        return int(self.levels[-1].rank_bounds.diff().max())
 
     def walk(self, token_RT: Tensor) -> Tensor:
         """Follow paths from the root and return the node of level T - 1 that each one ends at.
@@ -121,15 +229,15 @@ class TokenTrie:
         """
         node_R = torch.zeros(len(token_RT), dtype=torch.long, device=token_RT.device)
         for level, token_R in zip(self.levels, token_RT.T, strict=False):
-            child_RC, is_present_RC = level.children(node_R)
-            is_next_RC = is_present_RC & (level.token_M[child_RC] == token_R[:, None])
+            children = level.children(node_R)
+            is_next_RC = children.is_present & (children.token == token_R[:, None])
             is_lost_R = ~is_next_RC.any(dim=1)
             if is_lost_R.any():
                 row = int(is_lost_R.nonzero()[0])
                 raise ValueError(
                     f"row {row}: no ID begins with the tokens {token_RT[row].tolist()}"
                 )
-            node_R = child_RC[is_next_RC]
+            node_R = children.node[is_next_RC]
         return node_R
 
     @property
@@ -137,19 +245,72 @@ class TokenTrie:
         """Where the tensors are."""
         return self.row_N.device
 
+    @property
+    def bytes(self) -> int:
+        """How much memory all tensors take."""
+        return sum(tensor.nbytes for tensor in self._tensors().values())
+
     def to(self, device: torch.device | str) -> "TokenTrie":
         """Return the same trie on another device."""
-        levels = [
-            dataclasses.replace(
-                level,
-                token_M=level.token_M.to(device),
-                rank_bounds=level.rank_bounds.to(device),
-                child_bounds=level.child_bounds.to(device),
-            )
-            for level in self.levels
-        ]
+        levels = tuple(level.to(device) for level in self.levels)
         row_N, rank_N = self.row_N.to(device), self.rank_N.to(device)
-        return dataclasses.replace(self, levels=tuple(levels), row_N=row_N, rank_N=rank_N)
+        return dataclasses.replace(self, levels=levels, row_N=row_N, rank_N=rank_N)
+
+    def save(self, path: Path | str) -> None:
+        """Write the trie as one safetensors file, in one step."""
+        facts = {
+            "vocabulary_end": self.vocabulary_end,
+            "max_branch": [level.max_branch for level in self.levels],
+        }
+        save_tensors(path, self._tensors(), facts)
+
+    @classmethod
+    def load(cls, path: Path | str) -> "TokenTrie":
+        """Read what :meth:`save` wrote; on a CPU the file is mapped into memory, not copied.
+
+        Raises:
+            ArtifactError: When the file is missing, or holds no trie.
+        """
+        tensors, facts = load_tensors(path)
+        levels = tuple(
+            TrieLevel(
+                token_M=tensors[f"{number}.token_M"],
+                rank_bounds=tensors[f"{number}.rank_bounds"],
+                child_bounds=tensors[f"{number}.child_bounds"],
+                max_branch=max_branch,
+                token_K=tensors[f"{number}.token_K"],
+                node_PK=tensors.get(f"{number}.node_PK"),
+            )
+            for number, max_branch in enumerate(facts["max_branch"])
+        )
+        return cls(levels, tensors["row_N"], tensors["rank_N"], facts["vocabulary_end"])
+
+    def _tensors(self) -> dict[str, Tensor]:
+        tensors = {"row_N": self.row_N, "rank_N": self.rank_N}
+        for number, level in enumerate(self.levels):
+            for name in _LEVEL_TENSORS:
+                tensor = getattr(level, name)
+                if tensor is not None:
+                    tensors[f"{number}.{name}"] = tensor
+        return tensors
+
+
+_LEVEL_TENSORS = ("token_M", "rank_bounds", "child_bounds", "token_K", "node_PK")
+
+_ENDED = -1
+
+
+def _table(
+    code_M: np.ndarray[Any, Any], child_bounds: np.ndarray[Any, Any], size: int, max_branch: int
+) -> Tensor | None:
+    """Write the children of every node as a row with a column for each code, where it pays."""
+    parents = len(child_bounds) - 1
+    if max_branch * DENSE_FROM < size or parents * size > DENSE_ENTRIES:
+        return None
+    node_PK = np.full((parents, size), -1, dtype=np.int32)
+    parent_M = np.repeat(np.arange(parents), np.diff(child_bounds))
+    node_PK[parent_M, code_M] = np.arange(len(code_M))
+    return torch.from_numpy(node_PK)
 
 
 def _first_tokens(ids: SemanticIds, first_token: int | Sequence[int]) -> list[int]:
@@ -166,6 +327,6 @@ def _first_tokens(ids: SemanticIds, first_token: int | Sequence[int]) -> list[in
     return starts
 
 
-def _tensor(values: np.ndarray) -> Tensor:
+def _tensor(values: np.ndarray[Any, Any]) -> Tensor:
     # Half the memory of int64, and enough: neither items nor nodes nor tokens reach 2**31.
     return torch.from_numpy(values.astype(np.int32))

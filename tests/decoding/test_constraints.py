@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genrec.decoding import Constraints, TokenTrie
+from genrec.decoding import Constraints, ItemSet, TokenTrie
 from tests.decoding.tiny import random_ids
 
 TRIE = TokenTrie.from_semantic_ids(random_ids(12, (3, 4, 3)), 40)
@@ -46,7 +46,7 @@ def test_arrays_and_sets_name_items_too():
 
 @settings(deadline=None)
 @given(data=st.data(), is_only=st.booleans())
-def test_counting_and_finding_agree_with_a_list(data, is_only):
+def test_counting_agrees_with_a_list(data, is_only):
     items = data.draw(st.sets(st.integers(0, 11), min_size=int(is_only), max_size=11))
     named = {"only": [items]} if is_only else {"exclude": [items]}
     constraints = Constraints.from_items(TRIE, **named)
@@ -56,8 +56,46 @@ def test_counting_and_finding_agree_with_a_list(data, is_only):
         for end in range(first, 13):
             count = constraints.count(torch.tensor([[first]]), torch.tensor([[end]]))
             assert count.item() == sum(rank < end for rank in behind)
-        n_BQ = torch.arange(len(behind))[None]
-        assert constraints.nth(torch.full_like(n_BQ, first), n_BQ).tolist() == [behind]
+
+
+@settings(deadline=None)
+@given(data=st.data())
+def test_what_is_asked_for_together_holds_together(data):
+    subsets = st.sets(st.integers(0, 11))
+    banned, wanted = data.draw(subsets), data.draw(st.none() | subsets)
+    mask = np.array(data.draw(st.lists(st.booleans(), min_size=12, max_size=12).filter(any)))
+    left = set(np.flatnonzero(mask)) - banned
+    left = left if wanted is None else left & wanted
+    ask = {"exclude": [banned, ()], "only": [wanted, None]}
+    within = [ItemSet.from_mask(TRIE, mask), None]
+    if not left:
+        with pytest.raises(ValueError, match="request 0: "):
+            Constraints.from_items(TRIE, **ask, within=within)
+        return
+    constraints = Constraints.from_items(TRIE, **ask, within=within)
+    assert allowed_ranks(constraints, 0) == ranks_of(left)
+    assert allowed_ranks(constraints, 1) == list(range(12))
+    assert allowed_ranks(constraints.of(torch.tensor([1, 0])), 1) == ranks_of(left)
+
+
+def test_requests_share_a_set_that_is_counted_once():
+    stock = ItemSet.from_mask(TRIE, np.arange(12) < 4)
+    constraints = Constraints.from_items(TRIE, within=[stock, None, stock])
+    assert constraints.below_SN1.shape == (2, 13)
+    assert constraints.shared_B.tolist() == [0, 1, 0]
+    assert len(stock) == 4
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (np.ones(11, dtype=bool), "the mask has the shape"),
+        (np.zeros(12, dtype=bool), "the set of items is empty"),
+    ],
+)
+def test_sets_that_do_not_fit_or_hold_nothing_are_refused(mask, message):
+    with pytest.raises(ValueError, match=message):
+        ItemSet.from_mask(TRIE, mask)
 
 
 def test_sets_can_be_picked_by_request():
@@ -78,7 +116,7 @@ def test_sets_can_be_picked_by_request():
         ([[], [1, 2]], [[1], [2, 1]], "request 1: `only` minus `exclude` leaves no item"),
         ([[12]], None, "request 0: `exclude` names item 12, but the catalogue has the items 0 to"),
         (None, [[3, -1]], "request 0: `only` names item -1"),
-        ([[1]], [None, None], "`exclude` is given for 1 requests and `only` for 2"),
+        ([[1]], [None, None], "different numbers of requests: `exclude` for 1 and `only` for 2"),
     ],
 )
 def test_sets_that_cannot_be_answered_are_refused(exclude, only, message):

@@ -41,11 +41,23 @@ def test_bounds_say_which_items_and_children_a_node_has():
     assert second.child_bounds.tolist() == [0, 2, 5]
 
 
-def test_children_are_padded_to_the_widest_node_of_the_level():
+def test_children_come_from_a_table_where_nodes_have_many():
     level = TokenTrie.from_semantic_ids(SIX, 10).levels[1]
+    assert level.node_PK.tolist() == [[-1, 0, 1], [2, 3, 4]]
     children = level.children(torch.tensor([[1, 0]]))
-    assert children.node.tolist() == [[[2, 3, 4], [0, 1, 2]]]
+    assert children.is_present.tolist() == [[[True, True, True], [False, True, True]]]
+    assert children.node[children.is_present].tolist() == [2, 3, 4, 0, 1]
+    assert children.token.tolist() == [[[12, 13, 14], [12, 13, 14]]]
+
+
+def test_children_are_padded_to_the_widest_node_where_nodes_have_few():
+    ids = SemanticIds(SIX.codes_NL, (2, 30))
+    level = TokenTrie.from_semantic_ids(ids, 10).levels[1]
+    assert level.node_PK is None
+    children = level.children(torch.tensor([[1, 0]]))
     assert children.is_present.tolist() == [[[True, True, True], [True, True, False]]]
+    assert children.node[children.is_present].tolist() == [2, 3, 4, 0, 1]
+    assert children.token[children.is_present].tolist() == [12, 13, 14, 13, 14]
 
 
 def test_walking_ends_at_the_node_of_the_path():
@@ -72,8 +84,8 @@ def test_the_children_of_every_path_are_the_continuations_of_the_items(items, si
     trie = TokenTrie.from_semantic_ids(ids, 40)
     for path, tokens in continuations(ids).items():
         level = trie.levels[len(path)]
-        node, is_present = level.children(trie.walk(torch.tensor([path], dtype=torch.long)))
-        assert level.token_M[node[is_present]].tolist() == tokens
+        node, is_present, token = level.children(trie.walk(torch.tensor([path], dtype=torch.long)))
+        assert token[is_present].tolist() == level.token_M[node[is_present]].tolist() == tokens
 
 
 @settings(deadline=None, max_examples=60)
