@@ -112,3 +112,31 @@ class Recommender(Protocol):
     def generate(self, requests: Sequence[Request]) -> list[str]:
         """Answer every request in text: a rating such as ``"4"``, or an explanation."""
         ...
+
+
+class Rating(NamedTuple):
+    """A predicted rating; both numbers are NaN where the answer would be no rating."""
+
+    expected: float
+    """The mean of all ratings, each weighed by its probability."""
+
+    likeliest: float
+    """The most probable of them."""
+
+
+@runtime_checkable
+class Rater(Protocol):
+    """A recommender that knows how likely each rating is, and need not settle for one."""
+
+    def rate(self, requests: Sequence[Request]) -> list[Rating]:
+        """Predict a rating for every request."""
+        ...
+
+
+@runtime_checkable
+class Selector(Protocol):
+    """A recommender that can name all fitting ones of some candidates."""
+
+    def select(self, requests: Sequence[Request]) -> list[tuple[int, ...]]:
+        """Choose any number of each request's candidates."""
+        ...

@@ -1,6 +1,14 @@
 """Constrained decoding: beams that can only name items, from a trie in tensors."""
 
-from genrec.decoding.beam import Beams, Scorer, beam_search, search, search_scored
+from genrec.decoding.answers import choose_items, score_answers
+from genrec.decoding.beam import (
+    Beams,
+    LogitsScorer,
+    Scorer,
+    beam_search,
+    search,
+    search_scored,
+)
 from genrec.decoding.constraints import Constraints, ItemSet
 from genrec.decoding.policy import Boosts, Diversity, Policy, Sampling
 from genrec.decoding.processors import TrieLogitsProcessor, prefix_allowed_tokens_fn
@@ -13,6 +21,7 @@ __all__ = [
     "Constraints",
     "Diversity",
     "ItemSet",
+    "LogitsScorer",
     "Policy",
     "Sampling",
     "Scorer",
@@ -20,8 +29,10 @@ __all__ = [
     "TokenTrie",
     "TrieLogitsProcessor",
     "beam_search",
+    "choose_items",
     "make_stepper",
     "prefix_allowed_tokens_fn",
+    "score_answers",
     "search",
     "search_scored",
 ]

@@ -99,7 +99,7 @@ def search(
     renormalise: bool = False,
 ) -> Beams:
     """Search the trie with any model that a :class:`Stepper` runs; see :func:`beam_search`."""
-    scorer = _LogitsScorer(stepper, renormalise=renormalise)
+    scorer = LogitsScorer(stepper, renormalise=renormalise)
     _refuse_misfits(scorer.logits_BWV, trie)
     return search_scored(
         scorer, trie, requests=len(scorer.logits_BWV), beams=beams, constraints=constraints,
@@ -139,10 +139,10 @@ def search_scored(
     return walk.items(front)
 
 
-class _LogitsScorer:
+class LogitsScorer:
     """Scores tokens by the logits that a stepper gives for the whole vocabulary."""
 
-    def __init__(self, stepper: Stepper, *, renormalise: bool) -> None:
+    def __init__(self, stepper: Stepper, *, renormalise: bool = False) -> None:
         self._stepper = stepper
         self._renormalise = renormalise
         self.logits_BWV = stepper.prefill()
@@ -150,6 +150,7 @@ class _LogitsScorer:
     def log_probs(
         self, path_BWT: Tensor, parent_BW: Tensor, next_BWC: Tensor, is_allowed_BWC: Tensor
     ) -> Tensor:
+        """See :class:`Scorer`."""
         if path_BWT.shape[2] > 0:
             self.logits_BWV = self._stepper.step(path_BWT[..., -1], parent_BW)
         logit_BWC = self.logits_BWV.gather(2, next_BWC).float()
@@ -206,10 +207,8 @@ class _Walk:
         key_BX = self._key(front, log_prob_BWC, child_BWC, level)
         key_BX = key_BX.masked_fill(~is_allowed_BWC.flatten(1), -torch.inf)
         group_BX = self._group(front, child_BWC, number)
-        diversity = self.policy.diversity
-        if diversity is not None and number + 1 > diversity.codes:
-            key_BX = diversity.thin(key_BX, group_BX)
-        key_BW, best_BW = key_BX.topk(min(self.beams, key_BX.shape[1]), dim=1)
+        best_BW = self._best(key_BX, group_BX)
+        key_BW = key_BX.gather(1, best_BW)
         parent_BW = best_BW // level.width
         token_BW1 = token_BWC.flatten(1).gather(1, best_BW)[..., None]
         begun_BWT = front.path_BWT.take_along_dim(parent_BW[..., None], dim=1)
@@ -224,6 +223,18 @@ class _Walk:
             path_BWT=torch.cat([begun_BWT, token_BW1.clamp_min(0)], dim=2),
             parent_BW=parent_BW,
         )
+
+    def _best(self, key_BX: Tensor, group_BX: Tensor) -> Tensor:
+        """Choose the candidates that go on, best first."""
+        width = min(self.beams, key_BX.shape[1])
+        diversity = self.policy.diversity
+        if diversity is None:
+            return key_BX.topk(width, dim=1).indices
+        # What is too much of a kind goes on where there is room: its items may be the better ones.
+        by_key_BX = key_BX.argsort(dim=1, descending=True, stable=True)
+        is_late_BX = diversity.surplus(key_BX, group_BX) | key_BX.isneginf()
+        early_first_BX = is_late_BX.gather(1, by_key_BX).byte().argsort(dim=1, stable=True)
+        return by_key_BX.gather(1, early_first_BX)[:, :width]
 
     def _score(self, front: _Front, token_BWC: Tensor, is_allowed_BWC: Tensor) -> Tensor:
         """Return the log-probability of each next code; an ID that has ended goes on for free."""
@@ -270,7 +281,8 @@ class _Walk:
         key_BI = key_BWE.masked_fill(~is_item_BWE, -torch.inf).flatten(1)
         if self.policy.diversity is not None:
             group_BI = front.group_BW[..., None].expand_as(rank_BWE).flatten(1)
-            key_BI = self.policy.diversity.thin(key_BI, group_BI)
+            surplus_BI = self.policy.diversity.surplus(key_BI, group_BI)
+            key_BI = key_BI.masked_fill(surplus_BI, -torch.inf)
         # Stable, so that items of one ID stay in the order of their rows.
         best_BK = key_BI.argsort(dim=1, descending=True, stable=True)[:, : self.beams]
         item_BK = self.trie.row_N[rank_BWE.flatten(1).gather(1, best_BK)].long()

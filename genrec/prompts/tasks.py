@@ -4,6 +4,7 @@ import difflib
 import string
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -127,12 +128,12 @@ class Task:
                 remedy = f"did you mean {near[0]!r}?" if near else f"there are {known}"
                 raise TaskError(f"task {self.name!r} uses the {what} {name!r}; {remedy}")
 
-    @property
-    def slots(self) -> set[str]:
+    @cached_property
+    def slots(self) -> frozenset[str]:
         """Every slot that some phrasing needs."""
-        return {slot for prompt in self.prompts for _, slot in parse(prompt) if slot}
+        return frozenset(slot for prompt in self.prompts for _, slot in parse(prompt) if slot)
 
-    @property
+    @cached_property
     def occasion(self) -> Occasion:
         """What an example is made of: one item of the catalogue, one event, or one dialogue."""
         if "dialogue" in self.slots:
