@@ -103,18 +103,18 @@ class Diversity:
                 f"at_most is {self.at_most} and codes is {self.codes}; both must be at least 1"
             )
 
-    def thin(self, key_BX: Tensor, group_BX: Tensor) -> Tensor:
-        """Leave the best candidates of every group and -inf in place of the others."""
+    def surplus(self, key_BX: Tensor, group_BX: Tensor) -> Tensor:
+        """Tell which candidates have ``at_most`` better ones in their group already."""
         by_key_BX = key_BX.argsort(dim=1, descending=True, stable=True)
         group_sorted_BX, by_group_BX = group_BX.gather(1, by_key_BX).sort(dim=1, stable=True)
         place_BX = torch.arange(key_BX.shape[1], device=key_BX.device).expand_as(key_BX)
         is_first_BX = torch.ones_like(group_sorted_BX, dtype=torch.bool)
         is_first_BX[:, 1:] = group_sorted_BX.diff(dim=1) != 0
         first_BX = place_BX.masked_fill(~is_first_BX, 0).cummax(dim=1).values
-        surplus_BX = torch.empty_like(is_first_BX)
         candidate_BX = by_key_BX.gather(1, by_group_BX)
-        surplus_BX.scatter_(1, candidate_BX, place_BX - first_BX >= self.at_most)
-        return key_BX.masked_fill(surplus_BX, -torch.inf)
+        return torch.empty_like(is_first_BX).scatter_(
+            1, candidate_BX, place_BX - first_BX >= self.at_most
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

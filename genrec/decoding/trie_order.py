@@ -20,17 +20,8 @@ def sorted_order(ids: SemanticIds) -> Ranks:
         by_level: Ranks = np.lexsort(ids.codes_NL.T[::-1])
         return by_level
     key_N = _keys(ids)
-    order_N: Ranks = np.argsort(key_N)
-    # Sorting one number an item is several times as fast as sorting stably by all levels. Only
-    # items that share an ID have to be put in order afterwards.
-    key_N = key_N[order_N]
-    ties_N = np.zeros(len(ids), dtype=bool)
-    ties_N[1:] = key_N[1:] == key_N[:-1]
-    ties_N[:-1] |= ties_N[1:]
-    if ties_N.any():
-        tied = order_N[ties_N]
-        order_N[ties_N] = tied[np.lexsort((tied, key_N[ties_N]))]
-    return order_N
+    # Sorting one number an item is several times as fast as sorting stably by all levels.
+    return _ties_by_row(np.argsort(key_N), key_N)
 
 
 def merged_order(ids: SemanticIds, before_O: Ranks, old_row_N: Ranks) -> Ranks:
@@ -65,7 +56,19 @@ def merged_order(ids: SemanticIds, before_O: Ranks, old_row_N: Ranks) -> Ranks:
     new_A = np.flatnonzero(~stays_N)
     new_A = new_A[np.argsort(key_N[new_A], kind="stable")]
     places_A = np.searchsorted(key_N[kept], key_N[new_A], side="right")
-    return np.insert(kept, places_A, new_A)
+    return _ties_by_row(np.insert(kept, places_A, new_A), key_N)
+
+
+def _ties_by_row(order_N: Ranks, key_N: Keys) -> Ranks:
+    """Put items that share an ID in the order of their rows."""
+    key_N = key_N[order_N]
+    ties_N = np.zeros(len(order_N), dtype=bool)
+    ties_N[1:] = key_N[1:] == key_N[:-1]
+    ties_N[:-1] |= ties_N[1:]
+    if ties_N.any():
+        tied = order_N[ties_N]
+        order_N[ties_N] = tied[np.lexsort((tied, key_N[ties_N]))]
+    return order_N
 
 
 def _keys(ids: SemanticIds) -> Keys:

@@ -157,6 +157,19 @@ class AllowedAlone:
         return log_prob_BWC
 
 
+@pytest.mark.parametrize("end_token", [None, 69])
+def test_ids_may_be_of_any_length(end_token):
+    paths = [[41, 50, 60], [41, 50], [42], [43, 51], [43, 51, 61], [43, 52]]
+    found = search(table_model(1, 4), TokenTrie.from_paths(paths, end_token=end_token), beams=9)
+    ends = [] if end_token is None else [end_token]
+    scores = [table_model(1, 4).log_prob(0, [*path, *ends], None) for path in paths]
+    ranked = sorted(range(6), key=lambda row: -scores[row])
+    assert found.items_BK[0].tolist() == [*ranked, -1, -1, -1]
+    assert found.log_probs_BK[0, :6].tolist() == pytest.approx(
+        sorted(scores, reverse=True), abs=1e-4
+    )
+
+
 @pytest.mark.parametrize("beams", [1, 4, 20])
 def test_a_scorer_is_asked_for_no_token_but_those_that_may_follow(beams):
     trie = trie_of(random_ids(20, (4, 4, 4)))

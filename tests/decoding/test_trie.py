@@ -4,6 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from genrec.artifacts import ArtifactError
 from genrec.decoding import TokenTrie
 from genrec.semantic_ids import SemanticIds
 from tests.decoding.tiny import continuations, item_tokens, random_ids
@@ -109,6 +110,96 @@ def test_many_codes_per_level_do_not_overflow():
     trie = TokenTrie.from_semantic_ids(ids, 100)
     assert trie.row_N.tolist() == [1, 2, 0]
     assert trie.levels[4].token_M.tolist() == [100 + 4 * 65536 + code for code in (0, 3, 65535)]
+
+
+def same(first: TokenTrie, second: TokenTrie) -> bool:
+    ours, theirs = first._tensors(), second._tensors()
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[k], theirs[k]) for k in ours)
+
+
+def test_what_was_saved_is_loaded(tmp_path):
+    trie = TokenTrie.from_semantic_ids(random_ids(50, (4, 30, 3)), 40)
+    trie.save(tmp_path / "index.safetensors")
+    loaded = TokenTrie.load(tmp_path / "index.safetensors")
+    assert same(trie, loaded)
+    assert [level.max_branch for level in loaded.levels] == [lv.max_branch for lv in trie.levels]
+    assert loaded.vocabulary_end == trie.vocabulary_end
+    assert [path.name for path in tmp_path.iterdir()] == ["index.safetensors"]
+
+
+def test_a_missing_or_foreign_file_is_refused(tmp_path):
+    with pytest.raises(ArtifactError, match="does not exist"):
+        TokenTrie.load(tmp_path / "index.safetensors")
+    (tmp_path / "broken.safetensors").write_bytes(b"not tensors")
+    with pytest.raises(ArtifactError, match="holds no index"):
+        TokenTrie.load(tmp_path / "broken.safetensors")
+    SIX.save(tmp_path / "ids.safetensors")
+    with pytest.raises(ArtifactError, match="has the format None"):
+        TokenTrie.load(tmp_path / "ids.safetensors")
+
+
+def test_a_trie_that_could_not_be_saved_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "index.safetensors"
+    TokenTrie.from_semantic_ids(SIX, 10).save(path)
+    before = path.read_bytes()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("genrec.decoding.trie_store.save_file", full)
+    with pytest.raises(OSError, match="No space left"):
+        TokenTrie.from_semantic_ids(random_ids(50, (9, 9)), 10).save(path)
+    assert path.read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    data=st.data(),
+    sizes=st.lists(st.integers(1, 5), min_size=1, max_size=4),
+    seed=st.integers(0, 2**16),
+)
+def test_an_updated_trie_is_the_one_built_anew(data, sizes, seed):
+    before = random_ids(20, sizes, seed=seed, unique=False)
+    stay = data.draw(st.lists(st.booleans(), min_size=20, max_size=20))
+    added = random_ids(7, sizes, seed=seed + 1, unique=False).codes_NL
+    # New items may come anywhere among those that stay.
+    old_rows = [row for row in range(20) if stay[row]]
+    for _ in range(7):
+        old_rows.insert(data.draw(st.integers(0, len(old_rows))), -1)
+    new = iter(added)
+    codes = [before.codes_NL[row] if row >= 0 else next(new) for row in old_rows]
+    after = SemanticIds(np.array(codes), tuple(sizes))
+    updated = TokenTrie.from_semantic_ids(before, 40).updated(after, old_rows)
+    assert same(updated, TokenTrie.from_semantic_ids(after, 40))
+
+
+@pytest.mark.parametrize(
+    ("codes", "old_rows", "message"),
+    [
+        ([[1, 0], [0, 2]], [0], "old rows are given for 1 items, but there are 2"),
+        ([[0, 2], [1, 0]], [1, 0], "in the order in which they came, each once"),
+        ([[1, 0], [0, 2]], [0, 6], "in the order in which they came, each once"),
+        ([[0, 0], [0, 2], [0, 1]], [0, 1, 4], "an item that stays has another ID"),
+    ],
+)
+def test_an_update_that_is_none_is_refused(codes, old_rows, message):
+    trie = TokenTrie.from_semantic_ids(SIX, 10)
+    with pytest.raises(ValueError, match=message):
+        trie.updated(SemanticIds(np.array(codes), (2, 3)), old_rows)
+
+
+def test_paths_of_any_length_are_ids_too():
+    trie = TokenTrie.from_paths([[7, 3], [7], [5, 9, 2]])
+    assert trie.row_N.tolist() == [2, 1, 0]
+    assert [level.token_M.tolist() for level in trie.levels] == [[5, 7], [9, -1, 3], [2, -1, -1]]
+    assert trie.vocabulary_end == 10
+
+
+@pytest.mark.parametrize("paths", [[], [[1], []]])
+def test_items_without_tokens_are_refused(paths):
+    with pytest.raises(ValueError, match="an ID of at least one token"):
+        TokenTrie.from_paths(paths)
 
 
 def test_the_same_trie_moves_to_another_device():
