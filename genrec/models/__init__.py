@@ -8,12 +8,21 @@ from genrec.models.backbone import (
     build_tiny,
     load_pretrained,
 )
+from genrec.models.flamingo import BRIDGE_MODULES, FlamingoConfig, FlamingoForCausalLM
+from genrec.models.vision import Preprocessing, TinyVisionConfig, VisionConfig, add_vision
 
 __all__ = [
+    "BRIDGE_MODULES",
     "AdaptConfig",
     "BackboneConfig",
+    "FlamingoConfig",
+    "FlamingoForCausalLM",
+    "Preprocessing",
     "TinyConfig",
+    "TinyVisionConfig",
+    "VisionConfig",
     "adapt",
+    "add_vision",
     "build_backbone",
     "build_tiny",
     "load_pretrained",
