@@ -13,19 +13,22 @@ from genrec.training.checkpoints import BestWeights, Checkpoints, Progress
 from genrec.training.config import TrainingConfig, TrainingError
 from genrec.training.launch import make_accelerator
 from genrec.training.loop import Trained, train
-from genrec.training.losses import weighted_cross_entropy
+from genrec.training.losses import TokenLoss, weighted_loss
 from genrec.training.run_folder import claim_run_folder
+from genrec.training.with_loss import ModelWithLoss
 
 __all__ = [
     "Batch",
     "BestWeights",
     "Checkpoints",
     "Collator",
+    "ModelWithLoss",
     "PackingCollator",
     "Position",
     "Progress",
     "Seq2SeqCollator",
     "StepStream",
+    "TokenLoss",
     "Trained",
     "TrainingConfig",
     "TrainingError",
@@ -33,5 +36,5 @@ __all__ = [
     "make_accelerator",
     "make_collator",
     "train",
-    "weighted_cross_entropy",
+    "weighted_loss",
 ]

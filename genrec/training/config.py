@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from genrec.training.losses import TokenLoss
+
 
 class TrainingError(RuntimeError):
     """The run cannot go on; the last checkpoint is intact."""
@@ -42,6 +44,16 @@ class TrainingConfig:
     label_smoothing: float = 0.0
     """Share of the probability that is spread over the vocabulary."""
 
+    focal_gamma: float = 0.0
+    """Tokens that the model is sure of count less, by (1 - p) to this power (UniMP, equation 8);
+    0 counts all alike."""
+
+    focal_detached: bool = False
+    """Take that power for a constant weight, so that no gradient flows through it."""
+
+    logits_at_once: int = 1 << 26
+    """Logits that stand in memory at a time: 64 million are 256 MB; 0 takes all of a batch."""
+
     mixed_precision: Literal["no", "bf16"] = "no"
     """Precision of matrix products; weights stay as they are."""
 
@@ -74,3 +86,15 @@ class TrainingConfig:
                      "validate_every", "checkpoint_every"):  # fmt: skip
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.logits_at_once < 0:
+            raise ValueError(f"logits_at_once is {self.logits_at_once}; it cannot be negative")
+        _ = self.token_loss  # refuses nonsense
+
+    @property
+    def token_loss(self) -> TokenLoss:
+        """How the probability of a token becomes its loss."""
+        return TokenLoss(
+            label_smoothing=self.label_smoothing,
+            focal_gamma=self.focal_gamma,
+            focal_detached=self.focal_detached,
+        )

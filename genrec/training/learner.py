@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from genrec.training.batches import Batch
 from genrec.training.config import TrainingConfig, TrainingError
-from genrec.training.losses import weighted_cross_entropy
+from genrec.training.with_loss import ModelWithLoss
 
 
 class Taken(NamedTuple):
@@ -37,13 +37,11 @@ class Learner:
 
     @classmethod
     def prepare(
-        cls, model: nn.Module, config: TrainingConfig, accelerator: Accelerator
+        cls, model: ModelWithLoss, config: TrainingConfig, accelerator: Accelerator
     ) -> "Learner":
         """Make the optimizer and the schedule, and let accelerate wrap all three."""
         optimizer = torch.optim.AdamW(decay_groups(model, config), lr=config.learning_rate)
         schedule = LambdaLR(optimizer, lambda step: rate(step, config))
-        if config.compile:
-            model = torch.compile(model)  # type: ignore[assignment]
         prepared = accelerator.prepare(model, optimizer, schedule)
         return cls(
             model=prepared[0], optimizer=prepared[1], schedule=prepared[2],
@@ -71,7 +69,7 @@ class Learner:
         self.model.train()
         for number, batch in enumerate(batches, start=1):
             with self._synchronized(number == len(batches)):
-                loss = self._loss(batch.to(device))
+                loss = self.model(*batch.to(device))
                 # Processes average their gradients; the sum is meant.
                 accelerator.backward(loss / weight * accelerator.num_processes)
             total += loss.detach()
@@ -83,14 +81,6 @@ class Learner:
         self.optimizer.zero_grad()
         tokens = sum(batch.labels_RT.numel() for batch in batches)
         return Taken(mean, tokens * accelerator.num_processes)
-
-    def _loss(self, batch: Batch) -> torch.Tensor:
-        # transformers tells packed examples apart only where it keeps no cache.
-        logits_RTV = self.model(**batch.inputs, use_cache=False).logits
-        return weighted_cross_entropy(
-            logits_RTV.flatten(0, 1), batch.labels_RT.flatten(), batch.weights_RT.flatten(),
-            label_smoothing=self.config.label_smoothing,
-        )  # fmt: skip
 
     def _synchronized(self, last: bool) -> contextlib.AbstractContextManager[None]:
         """Share gradients between processes only with the last batch of a step."""

@@ -9,16 +9,18 @@ import torch
 from accelerate import Accelerator
 from accelerate.logging import get_logger
 from torch import nn
+from transformers import PreTrainedModel
 
 from genrec.training.batches import Position, StepStream
 from genrec.training.checkpoints import BestWeights, Checkpoints, Progress
 from genrec.training.config import TrainingConfig
 from genrec.training.journal import Journal, flat
 from genrec.training.learner import Learner, refuse_infinite
+from genrec.training.with_loss import ModelWithLoss
 
 log = get_logger(__name__)  # speaks in the main process only
 
-Validate = Callable[[nn.Module], dict[str, float]]
+Validate = Callable[[Any], dict[str, float]]
 
 
 class Trained(NamedTuple):
@@ -38,7 +40,7 @@ class Trained(NamedTuple):
 
 
 def train(
-    model: nn.Module,
+    model: PreTrainedModel,
     stream: StepStream,
     config: TrainingConfig,
     *,
@@ -68,7 +70,10 @@ def train(
     """
     began = time.monotonic()
     torch.manual_seed(config.seed + accelerator.process_index)
-    learner = Learner.prepare(model, config, accelerator)
+    with_loss = ModelWithLoss(
+        model, config.token_loss, logits_at_once=config.logits_at_once, compiled=config.compile
+    )
+    learner = Learner.prepare(with_loss, config, accelerator)
     if config.trackers:
         accelerator.init_trackers("genrec", config=flat(run_config or {}))
     checkpoints = Checkpoints(folder / "checkpoints", accelerator, keep=config.keep_checkpoints)
@@ -91,7 +96,8 @@ def train(
             journal.write_progress(progress.step, learning_rate=learner.learning_rate)
         if _due(progress, config.validate_every, config):
             learner.model.eval()
-            scores = validate(model)
+            with accelerator.autocast():
+                scores = validate(model)
             better = best.offer(learner.model, score=scores[score], step=progress.step)
             journal.write(progress.step, {f"validation/{k}": v for k, v in scores.items()})
             shown = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
@@ -102,7 +108,8 @@ def train(
             checkpoints.save(progress)
             journal.restart_clock()
     journal.close()
-    best.load_into(model)
+    best.load_into(with_loss)
+    with_loss.release()
     assert best.step is not None
     assert best.score is not None
     return Trained(progress.step, best.step, best.score, time.monotonic() - began)
