@@ -3,6 +3,7 @@
 from genrec.data.amazon import AmazonConfig, load_amazon
 from genrec.data.catalogue import Catalogue
 from genrec.data.dataset import Dataset
+from genrec.data.dialogues import Dialogue, load_dialogues
 from genrec.data.errors import DataError
 from genrec.data.events import EventRules
 from genrec.data.interactions import Interactions
@@ -26,6 +27,7 @@ __all__ = [
     "Catalogue",
     "DataError",
     "Dataset",
+    "Dialogue",
     "EventColumns",
     "EventRules",
     "Interactions",
@@ -39,6 +41,7 @@ __all__ = [
     "k_core",
     "leave_one_out",
     "load_amazon",
+    "load_dialogues",
     "load_movielens",
     "load_sequences",
     "load_tabular",

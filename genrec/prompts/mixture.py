@@ -1,29 +1,71 @@
 """What a model is trained on: the examples of several tasks, in an order that a seed decides.
 
 Only events of the train split are read, as histories and as answers alike.
+
+Shape letters in this file: X examples of an epoch.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from genrec.data import Dataset
+from genrec.data import Dataset, Dialogue
+from genrec.prompts.lessons import (
+    DialogueLessons,
+    EventLessons,
+    ItemLessons,
+    Lessons,
+    WindowLessons,
+)
 from genrec.prompts.render import Example, Renderer
-from genrec.prompts.tasks import TaskError
-from genrec.recommender import Request
-
-Rows = np.ndarray[Any, np.dtype[np.int64]]
+from genrec.prompts.tasks import Task, TaskError
+from genrec.prompts.train_log import TrainLog
 
 
-class _Occasion(NamedTuple):
-    """A task to learn from the events ``first`` to ``event`` of the train split, ``event`` last."""
+class Examples(Protocol):
+    """What training reads: the same examples in the same order whenever an epoch is read again."""
 
-    task: str
-    first: int
-    event: int
+    def epoch(self, number: int, *, start: int = 0) -> Iterator[Example]:
+        """Yield the examples of an epoch, from the one at ``start`` on."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixtureConfig:
+    """How tasks are mixed, beside how often each is shown."""
+
+    temperature: float = 1.0
+    """Above 1, small tasks are shown more and large ones less: shares grow with the number of
+    examples to the power of 1 / temperature (T5, https://arxiv.org/abs/1910.10683, section 3.5.2);
+    an epoch stays as long as it is."""
+
+    loss_weights: dict[str, float] = field(default_factory=dict)
+    """Loss weight of every token of some tasks' examples; 1 where a task is not named."""
+
+    candidates: int = 10
+    """Items that a prompt names to choose among, the right ones included."""
+
+    def __post_init__(self) -> None:
+        if self.temperature <= 0:
+            raise ValueError(f"temperature is {self.temperature}; it must be above 0, such as 2")
+        if self.candidates < 2:
+            raise ValueError(f"candidates is {self.candidates}; choosing needs at least 2")
+        low = {task: weight for task, weight in self.loss_weights.items() if weight <= 0}
+        if low:
+            raise ValueError(f"loss_weights must be above 0, not {low}; leave out such a task")
+
+
+class _Order(NamedTuple):
+    """Which lesson each place of an epoch shows, in 15 bytes a place."""
+
+    task_X: np.ndarray[Any, np.dtype[np.uint8]]
+    lesson_X: np.ndarray[Any, np.dtype[np.int32]]
+    phrasing_X: np.ndarray[Any, np.dtype[np.uint16]]
+    place_X: np.ndarray[Any, np.dtype[np.int64]]
+    """Shuffles the others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,119 +85,136 @@ class Mixture:
     """Learn the recommendation of all items of a history from one example, as a decoder can; else
     every event is an example of its own."""
 
+    config: MixtureConfig = field(default_factory=MixtureConfig)
+    dialogues: Sequence[Dialogue] = ()
+    """Talks about the items, for tasks that read them."""
+
     seed: int = 0
 
     def __post_init__(self) -> None:
         if not self.weights or any(weight <= 0 for weight in self.weights.values()):
             raise ValueError(f"the weights of the tasks must be above 0, not {dict(self.weights)}")
-        empty = [task for task in self.weights if not len(self._occasions[task])]
-        if empty:
+        foreign = sorted(set(self.config.loss_weights) - set(self.weights))
+        if foreign:
             raise TaskError(
-                f"the data set has no training examples for {', '.join(empty)}: search needs the "
-                "column 'query', rate a rating and explain the column 'text'; leave the task out"
+                f"loss_weights names {', '.join(foreign)}, but the mixture has "
+                f"{', '.join(self.weights)}"
             )
+        for name, count in self.available.items():
+            if count == 0:
+                task = self.renderer.tasks[name]
+                raise TaskError(
+                    f"the data set {self.dataset.name!r} has no training examples for {name}, "
+                    f"which needs {_needs(task)}; leave the task out"
+                )
 
     def __len__(self) -> int:
         """Count the examples of an epoch."""
         return sum(self.counts.values())
 
     @property
+    def available(self) -> dict[str, int]:
+        """Different examples of each task."""
+        return {task: len(lessons) for task, lessons in self._lessons.items()}
+
+    @cached_property
     def counts(self) -> dict[str, int]:
         """Examples of an epoch by task."""
-        return {
-            task: round(weight * len(self._occasions[task]))
-            for task, weight in self.weights.items()
-        }
+        wanted = {task: weight * self.available[task] for task, weight in self.weights.items()}
+        return tempered(wanted, self.config.temperature)
 
-    def epoch(self, number: int) -> Iterator[Example]:
-        """Render the examples of an epoch, in an order that seed and number decide."""
+    def epoch(self, number: int, *, start: int = 0) -> Iterator[Example]:
+        """Render the examples of an epoch, in an order that seed and number decide.
+
+        Args:
+            number: The epoch, counted from 0.
+            start: Pass over so many examples, at no cost.
+        """
+        order = self._order(number)
+        names = list(self.weights)
+        for place in range(start, len(order.place_X)):
+            at = order.place_X[place]
+            yield self._render(
+                names[order.task_X[at]],
+                int(order.lesson_X[at]),
+                phrasing=int(order.phrasing_X[at]),
+                seed=(self.seed, number, place),
+            )
+
+    def _order(self, number: int) -> _Order:
         draw = np.random.default_rng([self.seed, number])
-        picked: list[tuple[str, int]] = []
-        for task, count in self.counts.items():
-            available = len(self._occasions[task])
+        tasks, lessons = [], []
+        for index, (task, count) in enumerate(self.counts.items()):
+            available = self.available[task]
             whole, rest = divmod(count, available)
-            rows = np.concatenate([
-                np.tile(np.arange(available), whole),
-                draw.choice(available, size=rest, replace=False),
-            ])  # fmt: skip
-            picked += [(task, int(row)) for row in rows]
-        phrasings = draw.integers(0, 1 << 16, size=len(picked))
-        for index in draw.permutation(len(picked)):
-            task, row = picked[index]
-            yield self._render(self._occasions[task][row], phrasing=int(phrasings[index]))
-
-    def _render(self, occasion: _Occasion, *, phrasing: int) -> Example:
-        task, first, event = occasion
-        target = int(self._items[event])
-        asks = self.renderer.tasks[task]
-        request = Request(
-            task=task,
-            history=tuple(self._items[first:event].tolist()),
-            query=str(self._column("query")[event]) if "query" in asks.slots else None,
-            item=target if asks.slots & {"item", "card"} else None,
+            lessons += [np.tile(np.arange(available, dtype=np.int32), whole)]
+            lessons += [draw.choice(available, size=rest, replace=False).astype(np.int32)]
+            tasks.append(np.full(count, index, dtype=np.uint8))
+        phrasing_X = draw.integers(0, 1 << 16, size=len(self)).astype(np.uint16)
+        return _Order(
+            np.concatenate(tasks), np.concatenate(lessons), phrasing_X, draw.permutation(len(self))
         )
-        answer: Any = target
-        if asks.answer == "rating":
-            answer = float(self._ratings[event])
-        elif asks.answer == "text":
-            answer = str(self._column("text")[event])
-        return self.renderer.render(request, phrasing=phrasing, answer=answer)
+
+    def _render(self, task: str, lesson: int, *, phrasing: int, seed: Sequence[int]) -> Example:
+        request, answer = self._lessons[task].read(lesson, seed)
+        phrasing %= len(self.renderer.tasks[task].prompts)
+        example = self.renderer.render(request, phrasing=phrasing, answer=answer)
+        weight = self.config.loss_weights.get(task, 1.0)
+        if weight == 1.0:
+            return example
+        return example._replace(
+            prompt_weights=example.prompt_weights * weight,
+            answer_weight=example.answer_weight * weight,
+        )
 
     @cached_property
-    def _occasions(self) -> dict[str, Sequence[_Occasion]]:
-        return {task: self._find(task) for task in self.weights}
+    def _lessons(self) -> dict[str, Lessons]:
+        log = TrainLog(self.dataset, self.train)
+        return {name: self._find(self.renderer.tasks[name], log) for name in self.weights}
 
-    def _find(self, task: str) -> list[_Occasion]:
-        asks = self.renderer.tasks[task]
-        keep = np.ones(len(self._items), dtype=bool)
-        if "query" in asks.slots:
-            keep &= self._column("query") != ""
-        if asks.answer == "rating":
-            keep &= ~np.isnan(self._ratings)
-        if asks.answer == "text":
-            keep &= self._column("text") != ""
-        window = self.renderer.config.history_items
-        if asks.slots == {"history"} and self.every_position:
-            return [
-                _Occasion(task, max(start, event - window), event)
-                for start, stop in self._bounds
-                for event in range(stop - 1, start, -window)
-            ]
-        return [
-            _Occasion(task, start, event)
-            for start, stop in self._bounds
-            for event in range(start, stop)
-            if keep[event] and (event > start or "query" in asks.slots or asks.answer != "item")
-        ]
+    def _find(self, task: Task, log: TrainLog) -> Lessons:
+        """Find what a task can be learnt from, which its slots and its target tell."""
+        if task.answer == "picture":
+            raise TaskError(
+                f"the task {task.name!r} answers with a picture, which has no tokens in this "
+                "vocabulary: it can be asked, but not be learnt; leave it out"
+            )
+        if task.occasion == "dialogue":
+            return DialogueLessons(task, log, self.dialogues)
+        if task.occasion == "item":
+            return ItemLessons(task, self.renderer)
+        if self.every_position and task.slots == {"history"} and task.target == "item":
+            return WindowLessons(task, log, self.renderer)
+        return EventLessons(task, log, self.renderer, candidates=self.config.candidates)
 
-    @cached_property
-    def _rows(self) -> Rows:
-        return np.flatnonzero(self.train)
 
-    @cached_property
-    def _items(self) -> np.ndarray[Any, np.dtype[np.int32]]:
-        return np.asarray(self.dataset.interactions.item)[self._rows]
+def tempered(wanted: Mapping[str, float], temperature: float) -> dict[str, int]:
+    """Count examples by name such that their shares grow with ``wanted ** (1 / temperature)``.
 
-    @cached_property
-    def _ratings(self) -> np.ndarray[Any, np.dtype[np.float32]]:
-        return np.asarray(self.dataset.interactions.rating)[self._rows]
+    They sum to what is wanted in all, up to rounding, and none vanishes.
+    """
+    if temperature == 1.0:
+        return {name: max(1, round(count)) for name, count in wanted.items()}
+    powers = {name: count ** (1 / temperature) for name, count in wanted.items()}
+    scale = sum(wanted.values()) / sum(powers.values())
+    return {name: max(1, round(scale * power)) for name, power in powers.items()}
 
-    @cached_property
-    def _bounds(self) -> list[tuple[int, int]]:
-        """First and one past the last train event of every user who has one."""
-        users = np.asarray(self.dataset.interactions.user_of)[self._rows]
-        cuts = np.flatnonzero(np.diff(users)) + 1
-        starts, stops = [0, *cuts.tolist()], [*cuts.tolist(), len(users)]
-        return list(zip(starts, stops, strict=True)) if len(users) else []
 
-    def _column(self, name: str) -> np.ndarray[Any, np.dtype[np.object_]]:
-        """A text column of the train events; what is missing is an empty text."""
-        if name not in self._columns:
-            column = self.dataset.interactions.column(name)
-            texts = [""] * len(self.train) if column is None else column.fill_null("").to_list()
-            self._columns[name] = np.asarray(texts, dtype=object)[self._rows]
-        return self._columns[name]
-
-    @cached_property
-    def _columns(self) -> dict[str, np.ndarray[Any, np.dtype[np.object_]]]:
-        return {}
+def _needs(task: Task) -> str:
+    """Say what data a task is made from."""
+    sources = {
+        "query": "the events' column 'query'",
+        "rating": "the events' ratings",
+        "review": "the events' column 'text'",
+        "hint": "words in the events' column 'text'",
+        "text": "the events' column 'text'",
+        "summary": "the events' column 'summary'",
+        "title": "items with a title (prompts.title)",
+        "description": "items with attributes",
+        "attribute": "items with attributes",
+        "picture": "items with pictures (and prompts.pictures)",
+        "dialogue": "dialogues in which a recommender names items",
+    }
+    names = sorted({*task.slots, task.target})
+    needed = [sources[name] for name in names if name in sources]
+    return " and ".join(dict.fromkeys(needed)) or "users with at least 2 events to learn from"

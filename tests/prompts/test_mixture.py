@@ -1,9 +1,10 @@
 from collections import Counter
 
 import numpy as np
+import polars as pl
 import pytest
 
-from genrec.data import leave_one_out
+from genrec.data import Dataset, Interactions, leave_one_out
 from genrec.prompts import Mixture, PromptConfig, TaskError
 from tests.small_shop import small_dataset, small_renderer
 
@@ -20,17 +21,35 @@ def mixture(weights, *, every_position=True, dataset=None, config=None, seed=0):
     )
 
 
+def bought(*histories):
+    """Make a data set of users who buy these items of the small shop, the last two held out."""
+    catalogue = small_dataset(users=1).catalogue
+    rows = [
+        {"user": f"user-{user}", "item": f"sku-{item}", "time": time, "rating": 4.0}
+        for user, items in enumerate(histories)
+        for time, item in enumerate(items)
+    ]
+    return Dataset(catalogue, Interactions.from_table(pl.DataFrame(rows), catalogue), "bought")
+
+
+def no_repeats():
+    """30 users who buy 6 items each and none twice."""
+    return bought(*([(user + time) % 12 for time in range(6)] for user in range(30)))
+
+
 def test_a_decoder_reads_a_history_once_and_learns_every_item_of_it():
     assert mixture({"recommend": 1.0}).counts == {"recommend": 30}
 
 
 def test_else_every_event_with_a_history_is_an_example():
     # 6 events a user, 4 of them train, the first of which has no history.
-    assert mixture({"recommend": 1.0}, every_position=False).counts == {"recommend": 30 * 3}
+    mix = mixture({"recommend": 1.0}, every_position=False, dataset=no_repeats())
+    assert mix.counts == {"recommend": 30 * 3}
 
 
 def test_long_histories_become_windows_that_cover_every_event():
-    mix = mixture({"recommend": 1.0}, config=PromptConfig(history_items=2))
+    config = PromptConfig(history_items=2)
+    mix = mixture({"recommend": 1.0}, config=config, dataset=no_repeats())
     # 4 train events: one window predicts the fourth from two, one the second from the first.
     assert mix.counts == {"recommend": 30 * 2}
 

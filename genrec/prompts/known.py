@@ -1,0 +1,79 @@
+"""What requests tell of the past and of items: read from a log and from a catalogue.
+
+Shape letters in this file: N items.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from genrec.prompts.config import Context
+from genrec.prompts.render import Renderer, RightAnswer
+from genrec.prompts.tasks import TaskError
+from genrec.prompts.train_log import Bools, TrainLog
+
+
+class KnownPast:
+    """Reads what a request tells of the events before one."""
+
+    def __init__(self, log: TrainLog, renderer: Renderer) -> None:
+        self._log = log
+        self._window = renderer.config.history_items
+        self._context: frozenset[Context] = frozenset(renderer.config.history_context)
+
+    def before(self, event: int) -> dict[str, Any]:
+        """List the latest items with what is to be told of them."""
+        log, context = self._log, self._context
+        events = log.history(max(int(log.first_E[event]), event - self._window), event)
+        told: dict[str, Any] = {"history": tuple(log.item_E[events].tolist())}
+        if "rating" in context:
+            told["ratings"] = tuple(log.rating(past) for past in events)
+        if "gap" in context:
+            told |= {"times": tuple(log.time(past) for past in events), "time": log.time(event)}
+        for name in context & {"behaviour", "scenario"}:
+            told[f"{name}s"] = tuple(log.text(name, past) for past in events)
+            told[name] = log.text(name, event)
+        return told
+
+
+class KnownItems:
+    """What is known of the items, as far as prompts tell it."""
+
+    def __init__(self, renderer: Renderer) -> None:
+        self._renderer = renderer
+        self._catalogue = renderer.catalogue
+        self._told = renderer.config.attributes or tuple(renderer.catalogue.attributes)
+        self.count = len(renderer.catalogue)
+
+    def has_N(self, name: str) -> Bools:
+        """Which items have what a slot or a target tells."""
+        if name == "picture":
+            return np.logical_and(self._catalogue.has_picture, self._renderer.config.pictures)
+        told: tuple[str, ...] = ()
+        if name == "title":
+            told = (self._renderer.config.title,)
+        elif name in ("description", "attribute"):
+            told = self._told
+        else:
+            return np.ones(self.count, dtype=np.bool_)
+        known_N = np.zeros(self.count, dtype=np.bool_)
+        for attribute in set(told) & set(self._catalogue.attributes):
+            known_N |= self._catalogue.table[attribute].is_not_null().to_numpy()
+        return known_N
+
+    def attributes(self, item: int) -> list[str]:
+        """List the attributes that an item has."""
+        return list(self._catalogue.describe(item, self._told))
+
+    def tell(self, item: int, target: str, attribute: str | None) -> RightAnswer:
+        """Answer with an item, or with something that is known of it."""
+        if target == "item":
+            return item
+        if target == "title":
+            return self._renderer.items.title(item)
+        if target == "attribute":
+            if attribute is None:
+                raise TaskError("a task that answers with an attribute needs the slot {attribute}")
+            return self._renderer.items.told(item, attribute)
+        names = self.attributes(item)
+        return " ".join(f"{name} {self._renderer.items.told(item, name)}" for name in names)

@@ -1,0 +1,264 @@
+"""What a task can be learnt from: events of a log, items of a catalogue, turns of dialogues.
+
+Which of them, the task's file tells by its slots and its target, so a task of one's own needs no
+code here. Lessons are kept as numbers and put into words when they are read.
+
+Shape letters in this file: E train events, N items, U users, M lessons.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import polars as pl
+
+from genrec.data import Dialogue
+from genrec.prompts.hints import feature_words
+from genrec.prompts.known import KnownItems, KnownPast
+from genrec.prompts.render import Renderer, RightAnswer
+from genrec.prompts.tasks import Task, TaskError
+from genrec.prompts.train_log import Bools, TrainLog
+from genrec.recommender import Request
+
+MOST_FITTING = 3
+"""Of the candidates of a selection, so many fit at most."""
+
+_OF_AN_ITEM = frozenset({"item", "card", "title", "description", "picture", "attribute"})
+_OF_THE_PAST = frozenset({"history", "titles"})
+_COLUMNS = {
+    "query": "query", "review": "text", "hint": "text", "text": "text", "summary": "summary",
+}  # fmt: skip
+"""From which column of the events a slot or a target is read."""
+
+
+class Lesson(NamedTuple):
+    """A request and the right answer to it."""
+
+    request: Request
+    answer: RightAnswer
+
+
+class Lessons(Protocol):
+    """All lessons of one task."""
+
+    def __len__(self) -> int:
+        """Count them."""
+        ...
+
+    def read(self, number: int, seed: Sequence[int]) -> Lesson:
+        """Put a lesson into words; the seed draws what is open, such as the other candidates."""
+        ...
+
+
+class EventLessons:
+    """One lesson an event: what comes next, how it is rated, what is written about it."""
+
+    def __init__(self, task: Task, log: TrainLog, renderer: Renderer, *, candidates: int) -> None:
+        self._task = task
+        self._log = log
+        self._past = KnownPast(log, renderer)
+        self._items = KnownItems(renderer)
+        self._candidates = candidates
+        self._words = renderer.config.answer_tokens
+        self._event_M = np.flatnonzero(self._can_be_learnt_E()).astype(np.int32)
+
+    def __len__(self) -> int:
+        return len(self._event_M)
+
+    def read(self, number: int, seed: Sequence[int]) -> Lesson:
+        """See :class:`Lessons`."""
+        task, log, slots = self._task, self._log, self._task.slots
+        event = int(self._event_M[number])
+        item = int(log.item_E[event])
+        fields: dict[str, Any] = {}
+        if slots & _OF_THE_PAST:
+            fields |= self._past.before(event)
+        if slots & _OF_AN_ITEM:
+            fields["item"] = item
+        if "rating" in slots:
+            fields["rating"] = log.rating(event)
+        for name in slots & {"query", "review"}:
+            fields[name] = log.text(_COLUMNS[name], event)
+        fitting: tuple[int, ...] = (item,)
+        if slots & {"hint", "attribute", "candidates"}:
+            draw = np.random.default_rng(seed)
+            if "hint" in slots:
+                fields["hint"] = _one_of(self._features(event), draw)
+            if "attribute" in slots:
+                fields["attribute"] = _one_of(self._items.attributes(item), draw)
+            if "candidates" in slots:
+                fitting = self._fitting(event, draw)
+                fields["candidates"] = self._among_others(event, fitting, draw)
+        request = Request(task=task.name, **fields)
+        return Lesson(request, self._answer(event, request, fitting))
+
+    def _answer(self, event: int, request: Request, fitting: tuple[int, ...]) -> RightAnswer:
+        target = self._task.target
+        answer: RightAnswer | None
+        if target == "items":
+            answer = fitting
+        elif target == "rating":
+            answer = self._log.rating(event)
+        elif target in _COLUMNS:
+            answer = self._log.text(_COLUMNS[target], event)
+        else:
+            answer = self._items.tell(int(self._log.item_E[event]), target, request.attribute)
+        assert answer is not None
+        return answer
+
+    def _can_be_learnt_E(self) -> Bools:
+        """Mark the events that have all that the task's prompts and answers tell."""
+        log, slots = self._log, self._task.slots
+        able_E = np.ones(len(log), dtype=np.bool_)
+        for name in {*slots, self._task.target}:
+            if name in _COLUMNS:
+                able_E &= log.has_text_E(_COLUMNS[name])
+            elif name == "rating":
+                able_E &= log.has_rating_E
+            elif name in _OF_AN_ITEM:
+                able_E &= self._items.has_N(name)[log.item_E]
+        if slots <= _OF_THE_PAST | {"candidates"}:
+            able_E &= log.follows_another_E  # nothing but the past speaks of what comes next
+        if "hint" in slots:
+            for event in np.flatnonzero(able_E):
+                able_E[event] = bool(self._features(int(event)))
+        return able_E
+
+    def _features(self, event: int) -> list[str]:
+        return feature_words(self._log.text("text", event) or "", within=self._words // 2)
+
+    def _fitting(self, event: int, draw: np.random.Generator) -> tuple[int, ...]:
+        """Take the item of an event and, for a selection, some of its user's next in train."""
+        if self._task.answer != "items":
+            return (int(self._log.item_E[event]),)
+        count = int(draw.integers(1, MOST_FITTING + 1))
+        stop = min(event + count, self._log.stop(event))
+        return tuple(dict.fromkeys(self._log.item_E[event:stop].tolist()))
+
+    def _among_others(
+        self, event: int, fitting: tuple[int, ...], draw: np.random.Generator
+    ) -> tuple[int, ...]:
+        """Mix items with others that the user never meets, in train or later."""
+        met = self._log.met(event)
+        others: list[int] = []
+        wanted = min(self._candidates, self._items.count - len(met) + len(fitting)) - len(fitting)
+        while len(others) < wanted:
+            drawn = draw.integers(self._items.count, size=2 * wanted).tolist()
+            others += [row for row in dict.fromkeys(drawn) if row not in met]
+            met.update(others)
+        mixed = draw.permutation([*fitting, *others[: max(wanted, 0)]])
+        return tuple(mixed.tolist())
+
+
+class WindowLessons:
+    """Stretches of histories: a decoder learns each of their items from what stands before it.
+
+    They cover every event that has another before it. An item stands in a user's stretches once, by
+    the latest event, so that none is learnt from itself.
+    """
+
+    def __init__(self, task: Task, log: TrainLog, renderer: Renderer) -> None:
+        self._task = task
+        self._log = log.without_repeats()
+        self._past = KnownPast(self._log, renderer)
+        window = renderer.config.history_items
+        first_U, count_U = np.unique(self._log.user_E, return_index=True, return_counts=True)[1:]
+        windows_U = -(-(count_U - 1) // window)
+        number_M = np.arange(windows_U.sum()) - np.repeat(
+            np.cumsum(windows_U) - windows_U, windows_U
+        )
+        last_M = np.repeat(first_U + count_U - 1, windows_U)
+        self._event_M = (last_M - window * number_M).astype(np.int32)
+
+    def __len__(self) -> int:
+        return len(self._event_M)
+
+    def read(self, number: int, seed: Sequence[int]) -> Lesson:
+        """See :class:`Lessons`."""
+        event = int(self._event_M[number])
+        request = Request(task=self._task.name, **self._past.before(event))
+        return Lesson(request, int(self._log.item_E[event]))
+
+
+class ItemLessons:
+    """One lesson an item, from the catalogue alone."""
+
+    def __init__(self, task: Task, renderer: Renderer) -> None:
+        self._task = task
+        self._items = KnownItems(renderer)
+        able_N = np.ones(self._items.count, dtype=np.bool_)
+        for name in {*task.slots, task.target}:
+            able_N &= self._items.has_N(name)
+        self._item_M = np.flatnonzero(able_N).astype(np.int32)
+
+    def __len__(self) -> int:
+        return len(self._item_M)
+
+    def read(self, number: int, seed: Sequence[int]) -> Lesson:
+        """See :class:`Lessons`."""
+        item = int(self._item_M[number])
+        attribute = None
+        if "attribute" in self._task.slots:
+            draw = np.random.default_rng(seed)
+            attribute = _one_of(self._items.attributes(item), draw)
+        request = Request(task=self._task.name, item=item, attribute=attribute)
+        return Lesson(request, self._items.tell(item, self._task.target, attribute))
+
+
+class DialogueLessons:
+    """One lesson for every item that a recommender is the first to name.
+
+    A dialogue of a user of the log is read up to where an item is named that the user's held-out
+    events are about. Items named before are the history, where a task tells one.
+    """
+
+    def __init__(self, task: Task, log: TrainLog, dialogues: Sequence[Dialogue]) -> None:
+        if task.target != "item":
+            raise TaskError(
+                f"the task {task.name!r} reads a dialogue and answers with the target "
+                f"{task.target!r}; dialogues teach to name an 'item'"
+            )
+        self._task = task
+        self._dialogues = dialogues
+        number_of = _numbers(log, dialogues)
+        lessons = [
+            (number, *lesson)
+            for number, dialogue in enumerate(dialogues)
+            for lesson in _first_named(dialogue, log.held_out(number_of.get(dialogue.user)))
+        ]
+        self._lesson_M = np.asarray(lessons, dtype=np.int32).reshape(-1, 3)
+
+    def __len__(self) -> int:
+        return len(self._lesson_M)
+
+    def read(self, number: int, seed: Sequence[int]) -> Lesson:
+        """See :class:`Lessons`."""
+        dialogue, turn, item = self._lesson_M[number].tolist()
+        turns = self._dialogues[dialogue].turns[:turn]
+        named = tuple(dict.fromkeys(row for said in turns for row in said.items))
+        return Lesson(Request(task=self._task.name, dialogue=turns, history=named), item)
+
+
+def _one_of(words: Sequence[str], draw: np.random.Generator) -> str:
+    return words[int(draw.integers(len(words)))]
+
+
+def _numbers(log: TrainLog, dialogues: Sequence[Dialogue]) -> dict[str | None, int]:
+    """Number the users of dialogues whom the log knows."""
+    talking = {dialogue.user for dialogue in dialogues if dialogue.user is not None}
+    if not talking:
+        return {}
+    users = log.dataset.interactions.users.cast(pl.String)
+    return {user: number for number, user in enumerate(users) if user in talking}
+
+
+def _first_named(dialogue: Dialogue, forbidden: set[int]) -> Iterable[tuple[int, int]]:
+    """Yield turn and item where the recommender names something new, after something was said."""
+    named: set[int] = set()
+    for number, turn in enumerate(dialogue.turns):
+        if forbidden & set(turn.items):
+            return
+        if turn.speaker == "recommender" and number > 0:
+            new = dict.fromkeys(item for item in turn.items if item not in named)
+            yield from ((number, item) for item in new)
+        named |= set(turn.items)
