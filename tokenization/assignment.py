@@ -20,6 +20,7 @@ from torch import Tensor
 
 from genrec.semantic_ids import SemanticIds
 from genrec.tokenization.arrays import Bools, Rows
+from genrec.tokenization.groups import group_rows, rank_in_group
 from genrec.tokenization.quantizer import Quantizer
 
 Costs = np.ndarray[Any, np.dtype[np.float32]]
@@ -74,7 +75,7 @@ def append_level(
 ) -> SemanticIds:
     """Append a level that counts the items with the same codes, in the order of their rows."""
     codes = codes_NL.cpu().numpy()
-    extra_N = _rank_in_group(_group(codes), np.arange(len(codes))) // items_per_id
+    extra_N = rank_in_group(group_rows(codes), np.arange(len(codes))) // items_per_id
     size = int(extra_N.max()) + 1
     return SemanticIds(np.column_stack([codes, extra_N]), (*codebook_sizes, size))
 
@@ -120,22 +121,22 @@ class _Seating:
 
     def excess(self, room: int) -> Bools:
         """Find the items that their ID has no room for: the ones its last code describes worst."""
-        id_N = _group(self.codes_NL)
+        id_N = group_rows(self.codes_NL)
         crowded_M = np.flatnonzero(np.bincount(id_N)[id_N] > room)
-        rank_M = _rank_in_group(id_N[crowded_M], self._own_costs(crowded_M, -1))
+        rank_M = rank_in_group(id_N[crowded_M], self._own_costs(crowded_M, -1))
         excess_N = np.zeros(len(id_N), dtype=np.bool_)
         excess_N[crowded_M] = rank_M >= room
         return excess_N
 
     def settle(self, level: int, room: int, excess_N: Bools) -> None:
         """Leave no code of a level with more than ``room`` items under the same prefix."""
-        prefix_N = _group(self.codes_NL[:, :level])
-        place_N = _group(np.column_stack([prefix_N, self.codes_NL[:, level]]))
+        prefix_N = group_rows(self.codes_NL[:, :level])
+        place_N = group_rows(np.column_stack([prefix_N, self.codes_NL[:, level]]))
         crowded_M = np.flatnonzero(np.bincount(place_N)[place_N] > room)
         if len(crowded_M) == 0:
             return
         costs_M = self._own_costs(crowded_M, level)
-        rank_M = _rank_in_group(place_N[crowded_M], excess_N[crowded_M], costs_M)
+        rank_M = rank_in_group(place_N[crowded_M], excess_N[crowded_M], costs_M)
         rows_E = crowded_M[rank_M >= room]
         self.codes_NL[rows_E, level] = self._fill(rows_E, level, room, prefix_N)
         rest_EL = self.quantizer.quantize(*self._priced_by(rows_E, level + 1))
@@ -153,8 +154,8 @@ class _Seating:
         while len(waiting_W) > 0:
             group_W = group_E[waiting_W]
             code_W, cost_W = self._cheapest(rows_E[waiting_W], level, taken_GK >= room, group_W)
-            place_W = _group(np.column_stack([group_W, code_W]))
-            wins_W = _rank_in_group(place_W, cost_W) < room - taken_GK[group_W, code_W]
+            place_W = group_rows(np.column_stack([group_W, code_W]))
+            wins_W = rank_in_group(place_W, cost_W) < room - taken_GK[group_W, code_W]
             chosen_E[waiting_W[wins_W]] = code_W[wins_W]
             np.add.at(taken_GK, (group_W[wins_W], code_W[wins_W]), 1)
             waiting_W = waiting_W[~wins_W]
@@ -201,25 +202,3 @@ class _Seating:
         device = self.features_NF.device
         codes_MP = torch.from_numpy(self.codes_NL[rows_M, :levels]).to(device)
         return self.features_NF[torch.from_numpy(rows_M).to(device)], codes_MP
-
-
-def _group(keys_NP: Rows) -> Rows:
-    """Number the distinct rows of keys: equal rows get equal numbers, counted from 0."""
-    group_N = np.zeros(len(keys_NP), dtype=np.int64)
-    for key_N in keys_NP.T:
-        # Numbered anew after every column, so that no product of codebook sizes can overflow.
-        mixed_N = group_N * (int(key_N.max()) + 1) + key_N
-        group_N = np.unique(mixed_N, return_inverse=True)[1]
-    return group_N
-
-
-def _rank_in_group(group_N: Rows, *order_by: np.ndarray[Any, Any]) -> Rows:
-    """Rank the members of each group from 0, by the keys in their order; ties go by row."""
-    order_N = np.lexsort((np.arange(len(group_N)), *reversed(order_by), group_N))
-    sorted_N = group_N[order_N]
-    starts_N = np.flatnonzero(np.diff(sorted_N, prepend=-1))
-    rank_N = np.empty_like(group_N)
-    rank_N[order_N] = np.arange(len(group_N)) - np.repeat(
-        starts_N, np.diff(starts_N, append=len(group_N))
-    )
-    return rank_N

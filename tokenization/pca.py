@@ -13,10 +13,15 @@ ROWS_AT_ONCE = 65_536
 
 
 class PrincipalComponents(NamedTuple):
-    """The mean of the features and orthonormal directions, the most telling first."""
+    """Orthonormal directions, the most telling first, and how much they tell."""
 
     mean_F: Tensor
     basis_FD: Tensor
+    variance_D: Tensor
+    """Variance of the features along each direction."""
+
+    variance: Tensor
+    """Variance of the features in all."""
 
 
 def principal_components(features_NF: Tensor, components: int) -> PrincipalComponents:
@@ -35,6 +40,12 @@ def principal_components(features_NF: Tensor, components: int) -> PrincipalCompo
     for part_NF in torch.split(features_NF, ROWS_AT_ONCE):
         centred_NF = part_NF.double() - mean_F
         covariance_FF += centred_NF.T @ centred_NF / count
-    basis_FD = torch.linalg.eigh(covariance_FF).eigenvectors.flip(dims=[1])[:, :components]
+    values_F, vectors_FF = torch.linalg.eigh(covariance_FF)
+    basis_FD = vectors_FF.flip(dims=[1])[:, :components]
     signs_D = torch.where(basis_FD.sum(dim=0) < 0, -1.0, 1.0).to(basis_FD)
-    return PrincipalComponents(mean_F.float(), (basis_FD * signs_D).float())
+    return PrincipalComponents(
+        mean_F.float(),
+        (basis_FD * signs_D).float(),
+        values_F.flip(dims=[0])[:components].clamp(min=0).float(),
+        covariance_FF.trace().float(),
+    )

@@ -1,12 +1,14 @@
 """What every quantizer can do: all that assignment, quality report and artifact know of one.
 
 Shape letters in this file: N items, F features, L levels, P levels already coded, K codes of one
-level.
+level, B batch, D latent dimensions, S items drawn at random.
 """
 
-from typing import Protocol
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 
 class Quantizer(Protocol):
@@ -29,4 +31,30 @@ class Quantizer(Protocol):
 
     def reconstruct(self, codes_NL: Tensor) -> Tensor:
         """Tell which features the codes stand for, of shape (N, F)."""
+        ...
+
+
+class Losses(NamedTuple):
+    """What a batch gives: losses summed over dimensions and averaged over items, latents, codes."""
+
+    reconstruction: Tensor
+    quantization: Tensor
+    separation: Tensor
+    quantized_BD: Tensor
+    codes_BL: Tensor
+
+
+class Trainable(Quantizer, Protocol):
+    """A quantizer that gradients train."""
+
+    def losses(self, features_BF: Tensor, *, generator: torch.Generator | None = None) -> Losses:
+        """Quantize a batch, reconstruct it, and tell the losses."""
+        ...
+
+    def revive(self, codes_NL: Tensor, features_SF: Tensor) -> int:
+        """Move codes that no item has to where items drawn at random are; tell how many."""
+        ...
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Give what the optimizer changes."""
         ...

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from genrec.tokenization.rqkmeans import RQKMeans, RQKMeansConfig
 from genrec.tokenization.rqvae import RQVAE, RQVAEConfig
-from genrec.tokenization.training import TrainingConfig, train_rqvae
+from genrec.tokenization.training import TrainingConfig, train_quantizer
 
 QuantizerConfig = RQVAEConfig | RQKMeansConfig
 AnyQuantizer = RQVAE | RQKMeans
@@ -65,5 +65,5 @@ def fit_quantizer(
         quantizer.fit(features_NF, generator=generator)
     else:
         quantizer.initialise(features_NF, generator=generator)
-        train_rqvae(quantizer, features_NF, training, generator=generator, progress=progress)
+        train_quantizer(quantizer, features_NF, training, generator=generator, progress=progress)
     return quantizer.eval()

@@ -6,10 +6,13 @@ of one level.
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from genrec.tokenization.groups import group_rows
 from genrec.tokenization.kmeans import kmeans
+from genrec.tokenization.separator import Separator
 
 ROWS_AT_ONCE = 65_536
 """Rows compared with a whole codebook at a time; bounds the memory of the costs."""
@@ -29,13 +32,18 @@ def check_codebook_sizes(sizes: Sequence[int]) -> None:
 
 
 class ResidualCodebooks(nn.Module):
-    """One codebook a level, coarsest first; the vectors of an item's codes add up to latents."""
+    """One codebook a level, coarsest first; the vectors of an item's codes add up to latents.
 
-    def __init__(self, sizes: Sequence[int], dim: int) -> None:
+    A level chooses the code whose vector is nearest to what is left over; the last one, where it is
+    ``separating``, the cell of a :class:`~genrec.tokenization.separator.Separator`.
+    """
+
+    def __init__(self, sizes: Sequence[int], dim: int, *, separating: bool = False) -> None:
         super().__init__()
         self.sizes = tuple(sizes)
         self.dim = dim
         self.levels = nn.ParameterList(torch.zeros(size, dim) for size in sizes)
+        self.separator = Separator(sizes[-1], dim) if separating else None
 
     def embed(self, codes_NP: Tensor) -> Tensor:
         """Add up the vectors of the first P codes, shape (N, D)."""
@@ -46,8 +54,11 @@ class ResidualCodebooks(nn.Module):
 
     def costs(self, latents_ND: Tensor, codes_NP: Tensor) -> Tensor:
         """Square the distance from what P levels left over to each code of the next, (N, K)."""
+        level = codes_NP.shape[1]
         residual_ND = latents_ND - self.embed(codes_NP)
-        codebook_KD = self.levels[codes_NP.shape[1]]
+        if self.separator is not None and level == len(self.sizes) - 1:
+            return self.separator.costs(residual_ND)
+        codebook_KD = self.levels[level]
         norms_NK = residual_ND.square().sum(dim=1)[:, None] + codebook_KD.square().sum(dim=1)
         return torch.addmm(norms_NK, residual_ND, codebook_KD.T, alpha=-2)
 
@@ -73,7 +84,52 @@ class ResidualCodebooks(nn.Module):
     ) -> None:
         """Set every level to the k-means centres of what the levels before it left over."""
         residual_ND = latents_ND
-        for codebook_KD in self.levels:
+        codes: list[Tensor] = []
+        for level, codebook_KD in enumerate(self.levels):
+            if self.separator is not None and level == len(self.levels) - 1:
+                self._fit_separator(self.separator, residual_ND, codes)
+                return
             fit = kmeans(residual_ND, len(codebook_KD), generator=generator, iterations=iterations)
             codebook_KD.copy_(fit.centres_KD)
             residual_ND = residual_ND - fit.centres_KD[fit.codes_N]
+            codes.append(fit.codes_N)
+
+    def _fit_separator(
+        self, separator: Separator, residual_ND: Tensor, codes: list[Tensor]
+    ) -> None:
+        """Set the last level to cells along a line, and its vectors to their items' means."""
+        prefix_N = np.zeros(len(residual_ND), dtype=np.int64)
+        if codes:
+            prefix_N = group_rows(torch.stack(codes, dim=1).cpu().numpy())
+        separator.fit(residual_ND, prefix_N)
+        code_N = torch.cat(
+            [
+                separator.costs(part_ND).argmin(dim=1)
+                for part_ND in torch.split(residual_ND, ROWS_AT_ONCE)
+            ]
+        )
+        codebook_KD = self.levels[-1]
+        counts_K = torch.bincount(code_N, minlength=len(codebook_KD)).clamp(min=1)
+        codebook_KD.zero_().index_add_(0, code_N, residual_ND).div_(counts_K[:, None])
+
+    @torch.no_grad()
+    def revive(self, codes_NL: Tensor, latents_SD: Tensor) -> int:
+        """Move codes that no item has to where items are, level by level; tell how many.
+
+        A dead code takes the place of what the levels before left over of an item, so that at least
+        this item chooses it.
+
+        Args:
+            codes_NL: The codes of all items.
+            latents_SD: Latents of items drawn at random.
+        """
+        revived = 0
+        for level, codebook_KD in enumerate(self.levels):
+            counts_K = torch.bincount(codes_NL[:, level], minlength=len(codebook_KD))
+            dead_K = (counts_K == 0).nonzero()[: len(latents_SD), 0]
+            if len(dead_K) == 0:
+                continue
+            rest_SD = latents_SD - self.embed(self.quantize(latents_SD)[:, :level])
+            codebook_KD[dead_K] = rest_SD[: len(dead_K)]
+            revived += len(dead_K)
+        return revived

@@ -1,5 +1,8 @@
 """RQ-k-means: residual quantization with k-means centres, no network to train.
 
+The last level is ours: it cuts near duplicates apart, of which 256 more centres would leave most
+together.
+
 Shape letters in this file: N items, F features, D components, L levels, P levels already coded.
 """
 
@@ -26,6 +29,10 @@ class RQKMeansConfig:
     iterations: int = 30
     """Most rounds of Lloyd's algorithm per level."""
 
+    separate: bool = True
+    """Let the last level tell near duplicates apart instead of describing everybody a little
+    better; see :mod:`genrec.tokenization.separator`."""
+
     def __post_init__(self) -> None:
         check_codebook_sizes(self.codebook_sizes)
         if self.components < 1:
@@ -45,12 +52,14 @@ class RQKMeans(nn.Module):
         components = min(config.components, feature_dim)
         self.register_buffer("mean_F", torch.zeros(feature_dim))
         self.register_buffer("basis_FD", torch.zeros(feature_dim, components))
-        self.codebooks = ResidualCodebooks(config.codebook_sizes, components)
+        self.codebooks = ResidualCodebooks(
+            config.codebook_sizes, components, separating=config.separate
+        )
 
     @torch.no_grad()
     def fit(self, features_NF: Tensor, *, generator: torch.Generator) -> None:
         """Set the components and, level by level, the codebooks."""
-        mean_F, basis_FD = principal_components(features_NF, self.basis_FD.shape[1])
+        mean_F, basis_FD, *_ = principal_components(features_NF, self.basis_FD.shape[1])
         self.mean_F.copy_(mean_F)
         self.basis_FD.copy_(basis_FD)
         self.codebooks.fit_kmeans(

@@ -1,23 +1,28 @@
-"""The training loop of the RQ-VAE.
+"""The training loop of the quantizers that gradients train.
 
-Shape letters in this file: N items, B batch, F features, D latent dimensions, L levels.
+Shape letters in this file: N items, B batch, F features, L levels, S items drawn at random, M items
+in collision.
 """
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from genrec.tokenization.rqvae import RQVAE
+from genrec.tokenization.groups import group_rows
+from genrec.tokenization.quantizer import Trainable
+
+ROWS_AT_ONCE = 65_536
+"""Items quantized at a time before the first epoch."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """How an RQ-VAE is trained."""
+    """How a quantizer is trained."""
 
     epochs: int = 100
     """Passes over the catalogue."""
@@ -36,6 +41,9 @@ class TrainingConfig:
 
     warmup_steps: int = 20
     """Steps in which the learning rate rises from zero."""
+
+    precision: Literal["bfloat16", "float32"] = "bfloat16"
+    """Of the products in encoder and decoder; distances to codes are float32 always."""
 
     def __post_init__(self) -> None:
         if min(self.epochs, self.batch_size) < 1 or min(self.colliding, self.warmup_steps) < 0:
@@ -60,24 +68,27 @@ class DivergedError(RuntimeError):
     """The loss is no number any more; the message names the step and the remedy."""
 
 
-def train_rqvae(
-    model: RQVAE,
+def train_quantizer(
+    model: Trainable,
     features_NF: Tensor,
     config: TrainingConfig,
     *,
     generator: torch.Generator,
     progress: bool = False,
 ) -> list[Epoch]:
-    """Train a model that :meth:`~genrec.tokenization.rqvae.RQVAE.initialise` has prepared.
+    """Train a model that has been initialised from the features.
 
     Features are on the model's device. Codes that no item chose in an epoch are revived before
-    the next one.
+    the next one; codes are those that items had when a step last met them.
 
     Raises:
         DivergedError: When a loss is not finite.
     """
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        model.parameters(),
+        lr=config.learning_rate,
+        weight_decay=config.weight_decay,
+        fused=True,
     )
     batches = math.ceil(len(features_NF) / config.batch_size)
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -86,18 +97,25 @@ def train_rqvae(
             (step + 1) / max(config.warmup_steps, 1), 1 - step / (batches * config.epochs)
         ),
     )
+    codes_NL = torch.cat([model.quantize(x_BF) for x_BF in torch.split(features_NF, ROWS_AT_ONCE)])
     history: list[Epoch] = []
-    bar = tqdm(range(config.epochs), "train RQ-VAE", unit="epoch", disable=not progress)
+    bar = tqdm(range(config.epochs), "train", unit="epoch", disable=not progress)
     for epoch in bar:
-        codes_NL, revived = revive_dead_codes(model, features_NF, generator=generator)
+        some_S = torch.randperm(len(features_NF), generator=generator)[: config.batch_size]
+        revived = model.revive(codes_NL, features_NF[some_S.to(features_NF.device)])
         sums = torch.zeros(3, device=features_NF.device)
         for rows_B in _batches(codes_NL, config, generator):
-            losses = model.losses(features_NF[rows_B])
+            with torch.autocast(
+                features_NF.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"
+            ):
+                losses = model.losses(features_NF[rows_B], generator=generator)
+            terms = torch.stack([losses.reconstruction, losses.quantization, losses.separation])
             optimizer.zero_grad(set_to_none=True)
-            losses.total.backward()  # type: ignore[no-untyped-call]
+            terms.sum().backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
-            sums += torch.stack(losses[:3]).detach()
+            sums += terms.detach()
+            codes_NL[rows_B] = losses.codes_BL
         means = (sums / batches).tolist()
         if not all(map(math.isfinite, means)):
             raise DivergedError(
@@ -109,45 +127,16 @@ def train_rqvae(
     return history
 
 
-@torch.no_grad()
-def revive_dead_codes(
-    model: RQVAE, features_NF: Tensor, *, generator: torch.Generator
-) -> tuple[Tensor, int]:
-    """Move codes that no item has to where items are, level by level.
-
-    A dead code takes the place of what the levels before left over of an item drawn at random, so
-    that at least this item chooses it.
-
-    Returns:
-        The codes of all items afterwards, and how many codes were revived.
-    """
-    latents_ND = model.encode(features_NF)
-    codes_NL = model.codebooks.quantize(latents_ND)
-    revived = 0
-    for level, codebook_KD in enumerate(model.codebooks.levels):
-        counts_K = torch.bincount(codes_NL[:, level], minlength=len(codebook_KD))
-        dead_K = (counts_K == 0).nonzero()[:, 0]
-        if len(dead_K) == 0:
-            continue
-        residual_ND = latents_ND - model.codebooks.embed(codes_NL[:, :level])
-        rows = torch.randperm(len(residual_ND), generator=generator)[: len(dead_K)]
-        codebook_KD[dead_K[: len(rows)]] = residual_ND[rows.to(residual_ND.device)]
-        codes_NL = model.codebooks.quantize(latents_ND, codes_NL[:, :level])
-        revived += len(dead_K)
-    return codes_NL, revived
-
-
 def _batches(
     codes_NL: Tensor, config: TrainingConfig, generator: torch.Generator
 ) -> Iterator[Tensor]:
     """Draw the rows of every step of an epoch; groups in collision stay together."""
-    groups_N, counts = torch.unique(codes_NL, dim=0, return_inverse=True, return_counts=True)[1:]
-    colliding = (counts[groups_N] > 1).nonzero()[:, 0]
-    colliding = colliding[groups_N[colliding].argsort(stable=True)].cpu()
+    group_N = torch.from_numpy(group_rows(codes_NL.cpu().numpy()))
+    crowd_M = (torch.bincount(group_N)[group_N] > 1).nonzero()[:, 0]
+    crowd_M = crowd_M[group_N[crowd_M].argsort(stable=True)]
     order_N = torch.randperm(len(codes_NL), generator=generator)
     for rows_B in torch.split(order_N, config.batch_size):
-        if config.colliding and len(colliding) > 0:
-            start = int(torch.randint(len(colliding), (1,), generator=generator))
-            extra = colliding.roll(-start)[: config.colliding]
-            rows_B = torch.cat([rows_B, extra])
+        if config.colliding and len(crowd_M) > 0:
+            start = int(torch.randint(len(crowd_M), (1,), generator=generator))
+            rows_B = torch.cat([rows_B, crowd_M.roll(-start)[: config.colliding]])
         yield rows_B.to(codes_NL.device)

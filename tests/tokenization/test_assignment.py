@@ -12,7 +12,7 @@ from genrec.tokenization.rqkmeans import RQKMeans, RQKMeansConfig
 
 def quantizer(sizes: tuple[int, ...], seed: int = 0) -> RQKMeans:
     """Make residual codebooks on a plane with random centres, finer at every level."""
-    model = RQKMeans(RQKMeansConfig(codebook_sizes=sizes), 2)
+    model = RQKMeans(RQKMeansConfig(codebook_sizes=sizes, separate=False), 2)
     generator = torch.Generator().manual_seed(seed)
     model.basis_FD.copy_(torch.eye(2))
     with torch.no_grad():
@@ -23,7 +23,8 @@ def quantizer(sizes: tuple[int, ...], seed: int = 0) -> RQKMeans:
 
 def line(*levels: list[float]) -> RQKMeans:
     """Make codebooks whose centres lie on a line."""
-    model = RQKMeans(RQKMeansConfig(codebook_sizes=tuple(map(len, levels))), 1)
+    config = RQKMeansConfig(codebook_sizes=tuple(map(len, levels)), separate=False)
+    model = RQKMeans(config, 1)
     model.basis_FD.fill_(1)
     with torch.no_grad():
         for codebook_KD, centres in zip(model.codebooks.levels, levels, strict=True):

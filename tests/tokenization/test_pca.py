@@ -21,7 +21,7 @@ def test_directions_are_orthonormal():
 
 def test_it_keeps_the_variance_that_the_svd_promises():
     x_NF = features()
-    mean_F, basis_FD = principal_components(x_NF, 3)
+    mean_F, basis_FD, *_ = principal_components(x_NF, 3)
     kept = ((x_NF - mean_F) @ basis_FD).square().sum()
     singular = torch.linalg.svdvals(x_NF - x_NF.mean(dim=0))
     torch.testing.assert_close(kept, singular[:3].square().sum())
@@ -30,3 +30,11 @@ def test_it_keeps_the_variance_that_the_svd_promises():
 def test_more_components_than_features_are_refused():
     with pytest.raises(ValueError, match="6 components cannot come from 5 features"):
         principal_components(features(), 6)
+
+
+def test_variances_are_those_along_the_directions_and_in_all():
+    x_NF = features()
+    found = principal_components(x_NF, 2)
+    along_ND = (x_NF - found.mean_F) @ found.basis_FD
+    torch.testing.assert_close(found.variance_D, along_ND.var(dim=0, correction=0))
+    torch.testing.assert_close(found.variance, x_NF.var(dim=0, correction=0).sum())

@@ -51,6 +51,16 @@ def test_levels_fitted_by_kmeans_lose_less_and_less():
     assert errors[3] < errors[0] / 8
 
 
+def test_dead_codes_move_to_where_items_are():
+    codebooks = small_codebooks()
+    latents_ND = torch.tensor([[0.2], [10.4], [9.0], [12.5]])
+    codes_NL = codebooks.quantize(latents_ND)
+    # Nobody has code 2 of either level; both move to what the first item has left over there.
+    assert codebooks.revive(codes_NL, latents_ND) == 2
+    assert codebooks.levels[0].flatten().tolist() == pytest.approx([0.0, 10.0, 0.2])
+    assert codebooks.levels[1].flatten().tolist() == pytest.approx([-2.0, 0.0, 0.0, 3.0])
+
+
 @pytest.mark.parametrize(("sizes", "words"), [((), "is empty"), ((8, 1), "level 1 has 1 code")])
 def test_sizes_that_are_no_codebooks_are_refused(sizes, words):
     with pytest.raises(ValueError, match=words):
