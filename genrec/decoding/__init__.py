@@ -1,17 +1,11 @@
 """Constrained decoding: beams that can only name items, from a trie in tensors."""
 
 from genrec.decoding.answers import choose_items, score_answers
-from genrec.decoding.beam import (
-    Beams,
-    LogitsScorer,
-    Scorer,
-    beam_search,
-    search,
-    search_scored,
-)
+from genrec.decoding.beam import Beams, beam_search, search, search_scored
 from genrec.decoding.constraints import Constraints, ItemSet
 from genrec.decoding.policy import Boosts, Diversity, Policy, Sampling
 from genrec.decoding.processors import TrieLogitsProcessor, prefix_allowed_tokens_fn
+from genrec.decoding.scorers import LogitsScorer, Scorer
 from genrec.decoding.steppers import Stepper, make_stepper
 from genrec.decoding.trie import TokenTrie
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genrec.decoding.beam import Scorer
+from genrec.decoding.scorers import Scorer
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 Bools = np.ndarray[Any, np.dtype[np.bool_]]

@@ -7,7 +7,7 @@ vocabulary.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 
 from genrec.decoding.constraints import Constraints
 from genrec.decoding.policy import Policy
+from genrec.decoding.scorers import LogitsScorer, Scorer, make_scorer, refuse_misfits
 from genrec.decoding.steppers import Stepper, make_stepper
 from genrec.decoding.trie import TokenTrie, TrieLevel
 
@@ -65,27 +66,11 @@ def beam_search(
         prompt_inputs: What else the model reads with the prompts, such as their pictures.
     """
     stepper = make_stepper(model, input_ids_BP, attention_mask_BP, prompt_inputs)
-    return search(
-        stepper, trie, beams=beams, constraints=constraints, policy=policy, renormalise=renormalise
-    )
-
-
-class Scorer(Protocol):
-    """A model that says how likely some tokens are to follow each beam, and only those."""
-
-    def log_probs(
-        self, path_BWT: Tensor, parent_BW: Tensor, next_BWC: Tensor, is_allowed_BWC: Tensor
-    ) -> Tensor:
-        """Return log-probabilities of the next token, of shape (B, W, C), float32.
-
-        Args:
-            path_BWT: The tokens that each beam has taken. At first every request has one beam,
-                its prompt, and T is 0; W may change from call to call.
-            parent_BW: The beam of the call before that each one continues.
-            next_BWC: Tokens that may come next.
-            is_allowed_BWC: Which of them to score; what is returned for others does not matter.
-        """
-        ...
+    scorer = make_scorer(model, stepper, trie, renormalise=renormalise)
+    return search_scored(
+        scorer, trie, requests=len(input_ids_BP), beams=beams, constraints=constraints,
+        policy=policy,
+    )  # fmt: skip
 
 
 @torch.no_grad()
@@ -99,10 +84,11 @@ def search(
     renormalise: bool = False,
 ) -> Beams:
     """Search the trie with any model that a :class:`Stepper` runs; see :func:`beam_search`."""
-    scorer = LogitsScorer(stepper, renormalise=renormalise)
-    _refuse_misfits(scorer.logits_BWV, trie)
+    logits_B1V = stepper.prefill()
+    refuse_misfits(logits_B1V, trie)
+    scorer = LogitsScorer(stepper, renormalise=renormalise, logits_B1V=logits_B1V)
     return search_scored(
-        scorer, trie, requests=len(scorer.logits_BWV), beams=beams, constraints=constraints,
+        scorer, trie, requests=len(logits_B1V), beams=beams, constraints=constraints,
         policy=policy,
     )  # fmt: skip
 
@@ -137,28 +123,6 @@ def search_scored(
     for number in range(len(trie.levels)):
         front = walk.grow(front, number)
     return walk.items(front)
-
-
-class LogitsScorer:
-    """Scores tokens by the logits that a stepper gives for the whole vocabulary."""
-
-    def __init__(self, stepper: Stepper, *, renormalise: bool = False) -> None:
-        self._stepper = stepper
-        self._renormalise = renormalise
-        self.logits_BWV = stepper.prefill()
-
-    def log_probs(
-        self, path_BWT: Tensor, parent_BW: Tensor, next_BWC: Tensor, is_allowed_BWC: Tensor
-    ) -> Tensor:
-        """See :class:`Scorer`."""
-        if path_BWT.shape[2] > 0:
-            self.logits_BWV = self._stepper.step(path_BWT[..., -1], parent_BW)
-        logit_BWC = self.logits_BWV.gather(2, next_BWC).float()
-        if self._renormalise:
-            among = logit_BWC.masked_fill(~is_allowed_BWC, -torch.inf)
-        else:
-            among = self.logits_BWV.float()
-        return logit_BWC - among.logsumexp(dim=2, keepdim=True)
 
 
 class _Front(NamedTuple):
@@ -296,17 +260,3 @@ class _Walk:
 
 def _padded(x_BI: Tensor, width: int, value: float) -> Tensor:
     return functional.pad(x_BI, (0, width - x_BI.shape[1]), value=value)
-
-
-def _refuse_misfits(logits_BWV: Tensor, trie: TokenTrie) -> None:
-    vocabulary = logits_BWV.shape[2]
-    if trie.vocabulary_end > vocabulary:
-        raise ValueError(
-            f"the trie has tokens up to {trie.vocabulary_end - 1}, but the model's vocabulary "
-            f"ends at {vocabulary - 1}; add the tokens of the semantic IDs to the model"
-        )
-    if trie.device != logits_BWV.device:
-        raise ValueError(
-            f"the trie is on {trie.device} and the model on {logits_BWV.device}; "
-            f"use trie.to({str(logits_BWV.device)!r})"
-        )

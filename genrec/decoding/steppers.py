@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, EncoderDecoderCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
+from transformers.utils import ModelOutput
 
 
 class Stepper(Protocol):
@@ -32,12 +33,23 @@ class Stepper(Protocol):
         ...
 
 
+class PromptedStepper(Stepper, Protocol):
+    """A stepper over a Hugging Face model."""
+
+    def skip_head(self) -> None:
+        """From now on return hidden states, of shape (B, W, D), in place of logits.
+
+        For decoders whose ``base_model`` is the model without its output matrix.
+        """
+        ...
+
+
 def make_stepper(
     model: PreTrainedModel,
     input_ids_BP: Tensor,
     attention_mask_BP: Tensor | None = None,
     prompt_inputs: Mapping[str, Tensor] | None = None,
-) -> Stepper:
+) -> PromptedStepper:
     """Choose how to run a model.
 
     Encoder-decoders run as :class:`EncoderDecoderStepper`, decoders as :class:`TreeStepper`
@@ -60,8 +72,8 @@ def make_stepper(
         )
     if not _takes(model, "past_key_values"):
         raise ValueError(
-            f"{type(_wrapped(model)).__name__} takes no past_key_values; beams need a model that "
-            "can go on from the keys and values of a prompt"
+            f"{type(wrapped_model(model)).__name__} takes no past_key_values; beams need a model "
+            "that can go on from the keys and values of a prompt"
         )
     if model.config.is_encoder_decoder:
         return EncoderDecoderStepper(model, input_ids_BP, mask_BP, prompt_inputs)
@@ -80,7 +92,7 @@ def can_decode_trees(model: PreTrainedModel) -> bool:
     """
     config = model.config.get_text_config(decoder=True)
     return (
-        bool(_wrapped(model)._supports_attention_backend)
+        bool(wrapped_model(model)._supports_attention_backend)
         and config._attn_implementation in ("sdpa", "eager")
         and _takes(model, "position_ids")
         and not getattr(config, "alibi", False)
@@ -126,15 +138,19 @@ class TreeStepper:
         itself_WW = torch.eye(width, dtype=torch.bool, device=token_BW.device)
         self._path_BWT = torch.cat([inherited_BWT, itself_WW.expand(batch, -1, -1)], dim=2)
         prompt_BWP = self._prompt.mask_BP[:, None].expand(-1, width, -1)
-        logits_BWV: Tensor = self._model(
+        output = self._model(
             input_ids=token_BW,
             attention_mask=self._four_axes(torch.cat([prompt_BWP, self._path_BWT], dim=2)),
             position_ids=self._position_B1.expand(-1, width),
             past_key_values=self._cache,
             use_cache=True,
-        ).logits
+        )
         self._position_B1 = self._position_B1 + 1
-        return logits_BWV
+        return _logits_or_hidden(output)
+
+    def skip_head(self) -> None:
+        """From now on return hidden states in place of logits."""
+        self._model = wrapped_model(self._model).base_model
 
     def _four_axes(self, sees_BWS: Tensor) -> Tensor:
         """Write a mask over all S tokens with four axes: attention takes such a one as it is."""
@@ -182,6 +198,10 @@ class ReorderStepper:
         )
         return logits_RV.view(*token_BW.shape, -1)
 
+    def skip_head(self) -> None:
+        """From now on return hidden states in place of logits."""
+        self._model = wrapped_model(self._model).base_model
+
 
 class EncoderDecoderStepper:
     """Runs an encoder once per request and a decoder with one row per beam."""
@@ -225,6 +245,10 @@ class EncoderDecoderStepper:
             self._encoded.last_hidden_state = self._encoded.last_hidden_state[row_R]
             self._width = token_BW.shape[1]
         return self._decode(token_BW.reshape(-1, 1)).view(*token_BW.shape, -1)
+
+    def skip_head(self) -> None:
+        """Refuse: some encoder-decoders scale what their output matrix is given."""
+        raise ValueError("an encoder-decoder cannot run without its head")
 
     def _decode(self, token_R1: Tensor) -> Tensor:
         logits_R1V: Tensor = self._model(
@@ -281,14 +305,19 @@ def _last_logits(
         options["position_ids"] = position_RT[:, -token_RS.shape[1] :]
     if _takes(model, "logits_to_keep"):
         options["logits_to_keep"] = 1
-    logits_RSV: Tensor = model(
+    output = model(
         input_ids=token_RS,
         attention_mask=mask_RT,
         past_key_values=cache,
         use_cache=True,
         **options,
-    ).logits
-    return logits_RSV[:, -1:]
+    )
+    return _logits_or_hidden(output)[:, -1:]
+
+
+def _logits_or_hidden(output: ModelOutput) -> Tensor:
+    found: Tensor = output.logits if "logits" in output else output.last_hidden_state
+    return found
 
 
 def _rows_of(parent_BW: Tensor, width: int) -> Tensor:
@@ -298,9 +327,10 @@ def _rows_of(parent_BW: Tensor, width: int) -> Tensor:
 
 
 def _takes(model: PreTrainedModel, argument: str) -> bool:
-    return argument in inspect.signature(_wrapped(model).forward).parameters
+    return argument in inspect.signature(wrapped_model(model).forward).parameters
 
 
-def _wrapped(model: PreTrainedModel) -> PreTrainedModel:
+def wrapped_model(model: PreTrainedModel) -> PreTrainedModel:
+    """Return the model itself, without what PEFT puts around it."""
     # PEFT puts a model into one that says nothing of its own about what it can do.
     return model.get_base_model() if hasattr(model, "get_base_model") else model

@@ -217,6 +217,11 @@ class TokenTrie:
         return len(self.row_N)
 
     @cached_property
+    def vocabulary_start(self) -> int:
+        """All tokens are at least this vocabulary id."""
+        return min(int(level.token_K[level.token_K >= 0].min()) for level in self.levels)
+
+    @cached_property
     def most_per_id(self) -> int:
         """The most items that share one ID."""
         return int(self.levels[-1].rank_bounds.diff().max())
