@@ -12,7 +12,7 @@ import polars as pl
 from PIL import Image
 from tqdm import tqdm
 
-from genrec.data.catalogue import PICTURE
+from genrec.data.catalogue import PICTURE, Catalogue
 from genrec.data.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -74,6 +74,21 @@ def read_pictures(path: Path, item_ids: Sequence[str]) -> Pictures:
     return Pictures(pl.Series(PICTURE, encoded, dtype=pl.Binary), report)
 
 
+def without_broken_pictures(catalogue: Catalogue) -> Catalogue:
+    """Take out the pictures that cannot be decoded: their items are as those that have none."""
+    if PICTURE not in catalogue.table.columns:
+        return catalogue
+    encoded = catalogue.table[PICTURE].to_list()
+    is_broken = [content is not None and not _decodes(content) for content in encoded]
+    if not any(is_broken):
+        return catalogue
+    broken = [name for name, bad in zip(catalogue.item_ids, is_broken, strict=True) if bad]
+    logger.warning("%d pictures are broken: %s", len(broken), broken[:NAMED_BROKEN])
+    kept = [None if bad else content for content, bad in zip(encoded, is_broken, strict=True)]
+    column = pl.Series(PICTURE, kept, dtype=pl.Binary)
+    return Catalogue(catalogue.table.with_columns(column))
+
+
 def _files(path: Path, stack: ExitStack) -> dict[str, Callable[[], bytes]]:
     """Map the stem of every picture file to what reads it."""
     if path.is_dir():
@@ -99,8 +114,15 @@ def _sound(read: Callable[[], bytes]) -> bytes | None:
     """Read a picture; ``None`` where it cannot be decoded to its last pixel."""
     try:
         content = read()
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return None
+    return content if _decodes(content) else None
+
+
+def _decodes(content: bytes) -> bool:
+    try:
         with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as image:
             image.load()
-    except (OSError, SyntaxError, ValueError, zipfile.BadZipFile, Image.DecompressionBombError):
-        return None
-    return content
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return False
+    return True

@@ -9,6 +9,7 @@ from genrec.models.backbone import (
     load_pretrained,
 )
 from genrec.models.flamingo import BRIDGE_MODULES, FlamingoConfig, FlamingoForCausalLM
+from genrec.models.picture_store import PictureStore
 from genrec.models.vision import Preprocessing, TinyVisionConfig, VisionConfig, add_vision
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "BackboneConfig",
     "FlamingoConfig",
     "FlamingoForCausalLM",
+    "PictureStore",
     "Preprocessing",
     "TinyConfig",
     "TinyVisionConfig",

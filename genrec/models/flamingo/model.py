@@ -234,13 +234,15 @@ class FlamingoForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[mis
             )
         latents_UCD = self.resampler(self._features(picture_features, pixel_values))
         if self.config.exclusive:
-            return own_pictures(owner, latents_UCD)
+            own: OwnPictures = own_pictures(owner, latents_UCD)
+            return own
         if seen is not None:
             raise ValueError(
                 "without exclusive attention all pictures must come with the first tokens; "
                 "this cache has seen some before"
             )
-        return all_pictures(owner, latents_UCD, position_ids)
+        every: AllPictures = all_pictures(owner, latents_UCD, position_ids)
+        return every
 
     def _features(self, picture_features: Tensor | None, pixel_values: Tensor | None) -> Tensor:
         if (picture_features is None) == (pixel_values is None):

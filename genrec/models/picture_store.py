@@ -1,0 +1,300 @@
+"""The pictures of a catalogue as a model takes them, each computed once and kept on disk.
+
+Shape letters in this file: N items, U pictures asked for, S features of each, D their width.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from genrec.artifacts import ArtifactError, fingerprint
+from genrec.data import Catalogue, DataError
+from genrec.data.catalogue import PICTURE
+from genrec.models.flamingo import FlamingoForCausalLM
+from genrec.models.vision import Preprocessing, preprocessing_of
+
+PART_BYTES = 64 * 2**20
+"""About how much is computed between two writes, and so lost at most when a run is killed."""
+
+Rows = Sequence[int] | np.ndarray[Any, np.dtype[Any]]
+
+
+class PictureStore:
+    """Features, or pixels for an encoder that trains, of the items that have a picture.
+
+    Every distinct picture is computed once, however many items show it and however often they are
+    bought. With a folder, what was computed is there for the next run and for other processes: it
+    is found by the content of the picture, the encoder's weights and the preprocessing, read by
+    memory map, and written in parts that each appear whole.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        make: "PictureMaker",
+        *,
+        folder: Path | str | None = None,
+        batch_size: int = 64,
+        progress: bool = False,
+    ) -> None:
+        """Find or compute the pictures of a catalogue.
+
+        Args:
+            catalogue: The items.
+            make: What to make of a picture: :func:`features_by` or :func:`pixels_by`.
+            folder: Where results are kept; ``None`` keeps them in memory alone.
+            batch_size: Pictures that are computed at once.
+            progress: Whether to show a bar.
+
+        Raises:
+            DataError: When a picture cannot be decoded; the message names its item.
+        """
+        self._catalogue = catalogue
+        self._make = make
+        keys = _keys(catalogue)
+        parts = _Parts(Path(folder) / make.fingerprint if folder is not None else None)
+        rows = {key: row for row, key in enumerate(keys) if key and key not in parts.places}
+        missing = list(rows.items())
+        starts = range(0, len(missing), batch_size)
+        for start in tqdm(starts, desc="pictures", unit="batch", disable=not progress):
+            batch = missing[start : start + batch_size]
+            pixels_U3HW = [make.preprocessing.pixels(_decode(catalogue, row)) for _, row in batch]
+            made = make.encode(torch.from_numpy(np.stack(pixels_U3HW)))
+            parts.add([key for key, _ in batch], made)
+        parts.flush()
+        self._parts = parts.tensors
+        # Of each item the part and the place in it; -1 where it has no picture.
+        self._place_N2 = np.asarray(
+            [(-1, -1) if key is None else parts.places[key] for key in keys], dtype=np.int64
+        )
+
+    @classmethod
+    def for_model(
+        cls,
+        model: FlamingoForCausalLM,
+        catalogue: Catalogue,
+        *,
+        training: bool = False,
+        folder: Path | str | None = None,
+        progress: bool = False,
+    ) -> "PictureStore":
+        """Make the store that a model needs.
+
+        Args:
+            model: The model, on its device.
+            catalogue: The items.
+            training: Whether the model is about to train: an encoder that learns takes pixels.
+                Else its weights stand, and its features are computed once.
+            folder: Where results are kept; ``None`` keeps them in memory alone.
+            progress: Whether to show a bar.
+        """
+        takes_pixels = training and not model.config.freeze_vision
+        make = pixels_by(preprocessing_of(model)) if takes_pixels else features_by(model)
+        return cls(catalogue, make, folder=folder, progress=progress)
+
+    def inputs(self, rows: Rows) -> dict[str, Tensor]:
+        """Return the model's argument for some items, whichever it is; see :meth:`features`."""
+        if self._make.kind == "features":
+            return {"picture_features": self.features(rows)}
+        return {"pixel_values": self.pixels(rows)}
+
+    def features(self, rows: Rows) -> Tensor:
+        """Return what the encoder makes of the pictures of items, float32 of shape (U, S, D).
+
+        Raises:
+            ValueError: When an item has no picture, or the store holds pixels.
+        """
+        self._refuse_others("features")
+        return self._read(rows).float()
+
+    def pixels(self, rows: Rows) -> Tensor:
+        """Return the pictures of items as the encoder takes them, of shape (U, 3, height, width).
+
+        Raises:
+            ValueError: When an item has no picture, or the store holds features.
+        """
+        self._refuse_others("pixels")
+        return self._make.finish(self._read(rows))
+
+    def _read(self, rows: Rows) -> Tensor:
+        rows_U = np.asarray(rows, dtype=np.int64)
+        if not len(rows_U):
+            raise ValueError(
+                "no items were named; leave pictures out of the call where it has none"
+            )
+        place_U2 = self._place_N2[rows_U]
+        if (place_U2 < 0).any():
+            row = int(rows_U[(place_U2[:, 0] < 0).argmax()])
+            raise ValueError(f"the item {self._catalogue.item_ids[row]!r} has no picture")
+        shape, dtype = self._parts[0].shape[1:], self._parts[0].dtype
+        out = torch.empty((len(rows_U), *shape), dtype=dtype)
+        for part in np.unique(place_U2[:, 0]):
+            is_here_U = place_U2[:, 0] == part
+            places = torch.from_numpy(place_U2[is_here_U, 1])
+            out[torch.from_numpy(is_here_U)] = self._parts[part][places]
+        return out
+
+    def _refuse_others(self, kind: str) -> None:
+        if self._make.kind != kind:
+            raise ValueError(
+                f"this store holds {self._make.kind} and no {kind}; a frozen encoder takes "
+                "features, one that trains pixels (PictureStore.for_model chooses)"
+            )
+
+
+class PictureMaker(NamedTuple):
+    """What a store keeps of a picture."""
+
+    kind: Literal["features", "pixels"]
+    fingerprint: str
+    """Hash of all that decides the result beside the picture."""
+
+    preprocessing: Preprocessing
+    encode: Callable[[Tensor], Tensor]
+    """From the pixels of a batch to what is kept of them."""
+
+    finish: Callable[[Tensor], Tensor]
+    """From what was kept to what the model takes."""
+
+
+def features_by(model: FlamingoForCausalLM, *, dtype: torch.dtype = torch.float16) -> PictureMaker:
+    """Keep the features of a model's encoder, by default in half precision.
+
+    A CLIP ViT-L makes 257 x 1024 of them, half a megabyte a picture.
+    """
+    preprocessing = preprocessing_of(model)
+
+    @torch.no_grad()
+    def encode(pixels_U3HW: Tensor) -> Tensor:
+        was_training = model.vision_model.training
+        model.vision_model.eval()
+        found_USD = model.encode_pictures(preprocessing.normalise(pixels_U3HW))
+        model.vision_model.train(was_training)
+        kept_USD = found_USD.to("cpu", dtype)
+        if not kept_USD.isfinite().all():
+            raise ValueError(
+                f"features of the encoder are not finite as {dtype}: either its weights are no "
+                "numbers, or they need features_by(model, dtype=torch.float32)"
+            )
+        return kept_USD
+
+    name = fingerprint(
+        "features", str(dtype), json.dumps(asdict(preprocessing)), weights_of(model.vision_model)
+    )
+    return PictureMaker("features", name, preprocessing, encode, finish=lambda kept: kept)
+
+
+def pixels_by(preprocessing: Preprocessing) -> PictureMaker:
+    """Keep pixels, for an encoder whose weights change."""
+    name = fingerprint("pixels", json.dumps(asdict(preprocessing)))
+    return PictureMaker(
+        "pixels", name, preprocessing, encode=lambda pixels: pixels, finish=preprocessing.normalise
+    )
+
+
+def weights_of(model: nn.Module) -> str:
+    """Hash the weights of a model."""
+    digests = []
+    for name, weight in sorted(model.state_dict().items()):
+        raw = weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
+        digests.append(fingerprint(name, str(weight.dtype), str(tuple(weight.shape)), raw))
+    return fingerprint(*digests)
+
+
+def _keys(catalogue: Catalogue) -> list[str | None]:
+    """Hash the picture of every item; ``None`` where it has none."""
+    if PICTURE not in catalogue.table.columns:
+        return [None] * len(catalogue)
+    return [
+        None if encoded is None else fingerprint(encoded)
+        for encoded in catalogue.table[PICTURE].to_list()
+    ]
+
+
+def _decode(catalogue: Catalogue, row: int) -> Image.Image:
+    try:
+        picture = catalogue.picture(row)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(
+            f"the picture of the item {catalogue.item_ids[row]!r} cannot be decoded ({error}); "
+            "mend it, or take out all such by genrec.data.pictures.without_broken_pictures"
+        ) from error
+    assert picture is not None
+    return picture
+
+
+class _Parts:
+    """What is kept: a growing list of tensors, each a file where there is a folder."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self.tensors: list[Tensor] = []
+        self.places: dict[str, tuple[int, int]] = {}
+        self._new_keys: list[str] = []
+        self._new: list[Tensor] = []
+        for file in sorted(folder.glob("*.safetensors")) if folder is not None else ():
+            self._append(*_open_part(file))
+
+    def add(self, keys: list[str], made: Tensor) -> None:
+        """Take some more, and write what has come together when it is much."""
+        self._new_keys += keys
+        self._new.append(made)
+        if sum(tensor.nbytes for tensor in self._new) >= PART_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what has come together."""
+        if not self._new:
+            return
+        keys, made = self._new_keys, torch.cat(self._new)
+        if self._folder is not None:
+            keys, made = _open_part(_write_part(self._folder, keys, made))
+        self._append(keys, made)
+        self._new_keys, self._new = [], []
+
+    def _append(self, keys: list[str], made: Tensor) -> None:
+        number = len(self.tensors)
+        self.tensors.append(made)
+        self.places |= {key: (number, place) for place, key in enumerate(keys)}
+
+
+def _write_part(folder: Path, keys: list[str], made: Tensor) -> Path:
+    """Write a file that appears whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{fingerprint(*keys)}.safetensors"
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=folder)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(save({"pictures": made.contiguous()}, {"keys": json.dumps(keys)}))
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def _open_part(path: Path) -> tuple[list[str], Tensor]:
+    """Map a file into memory: only what is asked for is read."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return json.loads(file.metadata()["keys"]), file.get_tensor("pictures")
+    except (SafetensorError, KeyError, TypeError) as error:
+        raise ArtifactError(
+            f"{path} holds no pictures of a PictureStore ({error}); delete it, and they are "
+            "computed again"
+        ) from error
