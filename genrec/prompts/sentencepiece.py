@@ -50,7 +50,6 @@ def train_tokenizer(
     Raises:
         ValueError: When there is no text, or more letters than pieces.
     """
-    # Characters and digits first: a rating must be readable whatever the corpus holds.
     corpus = ["0 1 2 3 4 5 6 7 8 9", *(line for line in map(clean, texts) if line)]
     if len(corpus) == 1:
         raise ValueError("there is no text to train a tokenizer on; are all attributes missing?")
@@ -69,6 +68,7 @@ def train_tokenizer(
             vocab_size=size,
             hard_vocab_limit=False,
             split_digits=True,
+            required_chars="0123456789.",  # rare ones are left out otherwise, but ratings need them
             minloglevel=2,
             **special,
         )

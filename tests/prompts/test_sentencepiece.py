@@ -30,3 +30,11 @@ def test_a_saved_tokenizer_is_loaded_by_its_folder(tmp_path):
     tokenizer = train_tokenizer(CORPUS, size=300)
     tokenizer.save_pretrained(tmp_path)
     assert load_tokenizer(str(tmp_path)).get_vocab() == tokenizer.get_vocab()
+
+
+@pytest.mark.parametrize("kind", ["llama", "t5"])
+def test_ratings_can_be_read_and_told_apart_though_no_text_has_a_digit(kind):
+    tokenizer = train_tokenizer(["many words without one"] * 2_000, size=300, kind=kind)
+    steps = [f"{half / 2:g}" for half in range(11)]
+    numbers = [tokenizer.encode(step, add_special_tokens=False) for step in steps]
+    assert [tokenizer.decode(number).strip() for number in numbers] == steps
