@@ -67,7 +67,7 @@ class PromptConfig:
     """Keep so many of the latest turns of a dialogue."""
 
     answer_tokens: int = 64
-    """Longest answer in text, such as an explanation, in tokens."""
+    """Longest answer, such as an explanation or all items of a selection, in tokens."""
 
     rating_scale: tuple[float, ...] = (1.0, 2.0, 3.0, 4.0, 5.0)
     """All ratings that can be given, such as 0.5, 1.0, ... 5.0; answers are on it."""

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -119,6 +119,21 @@ class Renderer:
         right = NO_TOKENS if answer is None else self._answer(task, request, answer)
         return Example(task.name, tokens, weights, right, owner=owner, pictures=pictures)
 
+    @cached_property
+    def rating_answers(self) -> list[list[int]]:
+        """The answer to a request for a rating, for every step of the scale, in tokens.
+
+        Raises:
+            ValueError: When the tokenizer writes two of them alike.
+        """
+        answers = [self._write_text(f"{step:g}") for step in self.config.rating_scale]
+        if len({tuple(answer) for answer in answers}) < len(answers):
+            raise ValueError(
+                f"the tokenizer writes some of the ratings {self.config.rating_scale} alike; "
+                "train or choose one that knows all digits"
+            )
+        return answers
+
     def _fit(self, request: Request, parts: Sequence[Piece | list[Piece] | str]) -> list[Piece]:
         """Fill the slots that take what room is left, and put all pieces into one list."""
         pieces = [[p] if isinstance(p, Piece) else p if isinstance(p, list) else [] for p in parts]
@@ -165,8 +180,19 @@ class Renderer:
     def _candidates(self, request: Request) -> list[Piece]:
         if not request.candidates:
             raise ValueError(f"the task {request.task!r} needs candidates; the request has none")
+        self._refuse_long_choices(request)
         write = self.items.card if self.config.candidate_cards else self.items.short
         return [write(row) for row in request.candidates]
+
+    def _refuse_long_choices(self, request: Request) -> None:
+        levels, room = self.ids.levels, self.config.answer_tokens
+        longest = len(request.candidates) * levels + 1
+        if self.tasks[request.task].answer == "items" and longest > room:
+            raise ValueError(
+                f"a choice among {len(request.candidates)} candidates may take {longest} tokens, "
+                f"but answers have {room}; name at most {(room - 1) // levels}, or raise "
+                "prompts.answer_tokens"
+            )
 
     def _answer(self, task: Task, request: Request, answer: RightAnswer) -> Tokens:
         if task.answer == "picture":
@@ -186,8 +212,11 @@ class Renderer:
             codes: Tokens = self.items.tokens_NL[int(answer)]
             return codes
         text = self._on_scale(float(answer)) if task.answer == "rating" else str(answer)
+        return np.asarray(self._write_text(text), dtype=np.int32)
+
+    def _write_text(self, text: str) -> list[int]:
         numbers = self.vocabulary.encode(text, max_tokens=self.config.answer_tokens)
-        return np.asarray([*numbers, self.vocabulary.eos], dtype=np.int32)
+        return [*numbers, self.vocabulary.eos]
 
     def _on_scale(self, rating: float) -> str:
         """Write a rating as the scale does, so that an answer is one of those that are scored."""

@@ -55,6 +55,21 @@ METRICS: Final[dict[str, tuple[str, ...]]] = {
 }
 """What each kind of answer can be scored by."""
 
+_CALLED: Final[dict[Answer, str]] = {
+    "item": "a ranking of items",
+    "items": "a choice of items",
+    "rating": "a rating",
+    "text": "a text",
+    "picture": "a picture",
+}
+_REMEDY: Final[dict[Answer, str]] = {
+    "item": "call recommend",
+    "items": "call select",
+    "rating": "call rate",
+    "text": "call generate",
+    "picture": "no engine draws pictures yet",
+}
+
 _BUILTIN = Path(__file__).parent / "task_files"
 
 # What prompts and answers may take from the catalogue alone.
@@ -180,6 +195,17 @@ class Tasks(dict[str, Task]):
         near = difflib.get_close_matches(name, self, n=1)
         remedy = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(self))}"
         raise TaskError(f"there is no task {name!r}; {remedy}")
+
+    def check_answer(self, names: Iterable[str], kinds: Iterable[Answer]) -> None:
+        """Refuse tasks that are answered in another way than by one of ``kinds``."""
+        kinds = tuple(kinds)
+        for name in set(names):
+            answer = self[name].answer
+            if answer not in kinds:
+                raise TaskError(
+                    f"the task {name!r} is answered by {_CALLED[answer]}, not by "
+                    f"{' or '.join(_CALLED[kind] for kind in kinds)}; {_REMEDY[answer]}"
+                )
 
     @property
     def fingerprint(self) -> str:

@@ -1,19 +1,32 @@
 """Fine-tuned models in use: the Python API and the engines behind it."""
 
-from genrec.serving.api import AnswerError, GenRec, Recommendation
-from genrec.serving.bundle import Bundle, load_bundle, load_renderer, save_bundle
+from genrec.prompts import AnswerError
+from genrec.serving.api import GenRec, Recommendation
+from genrec.serving.bundle import (
+    Bundle,
+    load_bundle,
+    load_calibration,
+    load_renderer,
+    save_bundle,
+    save_calibration,
+)
+from genrec.serving.ratings import Calibration, fit_calibration
 from genrec.serving.transformers_engine import TransformersRecommender
 from genrec.serving.vllm_engine import VLLMConfig, VLLMRecommender
 
 __all__ = [
     "AnswerError",
     "Bundle",
+    "Calibration",
     "GenRec",
     "Recommendation",
     "TransformersRecommender",
     "VLLMConfig",
     "VLLMRecommender",
+    "fit_calibration",
     "load_bundle",
+    "load_calibration",
     "load_renderer",
     "save_bundle",
+    "save_calibration",
 ]

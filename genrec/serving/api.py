@@ -1,18 +1,23 @@
 """The Python API: from raw item ids to raw item ids."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 
 from genrec.data import Catalogue
-from genrec.recommender import Ranking, Recommender, Request
-from genrec.serving.bundle import load_bundle, load_renderer, model_directory
+from genrec.prompts import AnswerError
+from genrec.recommender import Ranking, Rater, Recommender, Request, Selector, Turn
+from genrec.serving.bundle import load_bundle, load_calibration, load_renderer, model_directory
 from genrec.serving.transformers_engine import TransformersRecommender
 from genrec.serving.vllm_engine import VLLMConfig, VLLMRecommender
 
 History = Sequence[str]
+Rows = tuple[int, ...]
+Speaker = Literal["user", "recommender"]
 
 
 class Recommendation(NamedTuple):
@@ -25,12 +30,8 @@ class Recommendation(NamedTuple):
     """Its log-probability."""
 
 
-class AnswerError(ValueError):
-    """A model's answer in text is not what the task asks for."""
-
-
 class GenRec:
-    """A fine-tuned model with its catalogue: recommends, searches, rates and explains.
+    """A fine-tuned model with its catalogue: recommends, searches, selects, rates and explains.
 
     ``*_many`` methods answer many users in one batch, which is much faster than one by one.
 
@@ -79,8 +80,9 @@ class GenRec:
             model, renderer = load_bundle(path, dtype=dtype)
             model.to(device or _best_device())
             local = TransformersRecommender(
-                model, renderer, beams=beams, batch_size=batch_size, progress=progress
-            )
+                model, renderer, beams=beams, batch_size=batch_size, progress=progress,
+                calibration=load_calibration(path),
+            )  # fmt: skip
             return cls(local, renderer.catalogue)
         if engine != "vllm":
             raise ValueError(f"there is no engine {engine!r}; there are 'transformers' and 'vllm'")
@@ -92,7 +94,7 @@ class GenRec:
         renderer = load_renderer(path)
         served = VLLMRecommender(
             model_directory(path), renderer, config=vllm, dtype=dtype, beams=beams,
-            batch_size=batch_size, progress=progress,
+            batch_size=batch_size, progress=progress, calibration=load_calibration(path),
         )  # fmt: skip
         return cls(served, renderer.catalogue)
 
@@ -104,6 +106,8 @@ class GenRec:
         exclude: Sequence[str] = (),
         only: Sequence[str] | None = None,
         repeat: bool = False,
+        candidates: Sequence[str] | None = None,
+        task: str | None = None,
     ) -> list[Recommendation]:
         """Recommend the ``k`` items that the user is most likely to want next, best first.
 
@@ -113,12 +117,19 @@ class GenRec:
             exclude: Items that must not be named.
             only: Items that may be named, such as those in stock; ``None`` allows all.
             repeat: Whether items of the history may be named again.
+            candidates: A few items to choose among, which the prompt tells the model; ``only`` is
+                the better choice for many, or where the model did not learn the task ``direct``.
+            task: The task to ask, for tasks of one's own; by default ``recommend``, and ``direct``
+                where there are candidates.
 
         Raises:
             DataError: When an id is not in the catalogue.
             ValueError: When no item is left to name.
         """
-        return self.recommend_many([history], k=k, exclude=exclude, only=only, repeat=repeat)[0]
+        return self.recommend_many(
+            [history], k=k, exclude=exclude, only=only, repeat=repeat, task=task,
+            candidates=None if candidates is None else [candidates],
+        )[0]  # fmt: skip
 
     def recommend_many(
         self,
@@ -128,9 +139,18 @@ class GenRec:
         exclude: Sequence[str] = (),
         only: Sequence[str] | None = None,
         repeat: bool = False,
+        candidates: Sequence[Sequence[str]] | None = None,
+        task: str | None = None,
     ) -> list[list[Recommendation]]:
-        """Recommend to many users; ``exclude`` and ``only`` hold for all. See ``recommend``."""
-        return self._rank("recommend", histories, None, k, exclude, only, repeat)
+        """Recommend to many users; ``exclude`` and ``only`` hold for all. See ``recommend``.
+
+        Each user has candidates of their own.
+        """
+        if candidates is None:
+            requests = self._requests(task or "recommend", histories)
+        else:
+            requests = self._choices(task or "direct", histories, candidates)
+        return self._rank(requests, k, exclude, only, repeat)
 
     def search(
         self,
@@ -143,9 +163,9 @@ class GenRec:
         repeat: bool = False,
     ) -> list[Recommendation]:
         """Find the ``k`` items that fit the query and the user best; see ``recommend``."""
-        return self.search_many([history], [query], k=k, exclude=exclude, only=only, repeat=repeat)[
-            0
-        ]
+        return self.search_many(
+            [history], [query], k=k, exclude=exclude, only=only, repeat=repeat
+        )[0]  # fmt: skip
 
     def search_many(
         self,
@@ -158,64 +178,173 @@ class GenRec:
         repeat: bool = False,
     ) -> list[list[Recommendation]]:
         """Search for many users, one query each; see ``search``."""
-        return self._rank("search", histories, queries, k, exclude, only, repeat)
+        requests = self._requests("search", histories, query=queries)
+        return self._rank(requests, k, exclude, only, repeat)
 
-    def rate(self, history: History, item: str) -> float:
+    def converse(
+        self,
+        dialogue: Sequence[tuple[Speaker, str]],
+        history: History = (),
+        *,
+        k: int = 10,
+        exclude: Sequence[str] = (),
+        only: Sequence[str] | None = None,
+    ) -> list[Recommendation]:
+        """Recommend what a dialogue asks for.
+
+        Args:
+            dialogue: Who said what, oldest first, such as ``("user", "Something for rain?")``.
+            history: What the user had before; for prompts that tell it, and never named again.
+            k: Number of items.
+            exclude: Items that must not be named.
+            only: Items that may be named.
+        """
+        turns = tuple(Turn(speaker, text) for speaker, text in dialogue)
+        requests = self._requests("converse", [history], dialogue=[turns])
+        return self._rank(requests, k, exclude, only, repeat=False)[0]
+
+    def select(self, history: History, candidates: Sequence[str]) -> list[str]:
+        """Name all candidates that fit the user, and maybe none."""
+        return self.select_many([history], [candidates])[0]
+
+    def select_many(
+        self, histories: Sequence[History], candidates: Sequence[Sequence[str]]
+    ) -> list[list[str]]:
+        """Select for many users, each with candidates of their own; see ``select``."""
+        if not isinstance(self.recommender, Selector):
+            raise TypeError(f"{type(self.recommender).__name__} cannot select items")
+        chosen = self.recommender.select(self._choices("select", histories, candidates))
+        return [[self.catalogue.item_ids[row] for row in rows] for rows in chosen]
+
+    def rate(self, history: History, item: str, *, likeliest: bool = False) -> float:
         """Predict the rating that the user would give an item.
 
+        Args:
+            history: Raw ids of the user's items, oldest first.
+            item: Raw id of the item.
+            likeliest: Whether to give the most probable rating; by default it is the expected one,
+                the mean of all ratings weighed by their probability, which errs less.
+
         Raises:
-            AnswerError: When the model's answer is no number.
+            AnswerError: When the model's answer is no rating.
         """
-        return self.rate_many([history], [item])[0]
+        return self.rate_many([history], [item], likeliest=likeliest)[0]
 
-    def rate_many(self, histories: Sequence[History], items: Sequence[str]) -> list[float]:
+    def rate_many(
+        self, histories: Sequence[History], items: Sequence[str], *, likeliest: bool = False
+    ) -> list[float]:
         """Predict a rating per user and item; see ``rate``."""
-        return [_rating(text) for text in self._write("rate", histories, items)]
+        requests = self._requests("rate", histories, item=self.catalogue.rows(items))
+        return self._rate(requests, likeliest=likeliest)
 
-    def explain(self, history: History, item: str) -> str:
-        """Say why the user would like an item, in the words that users write."""
-        return self.explain_many([history], [item])[0]
+    def rate_review(self, review: str, *, likeliest: bool = False) -> float:
+        """Tell the rating that a review speaks of; see ``rate``."""
+        request = Request(task="preference", review=review)
+        return self._rate([request], likeliest=likeliest)[0]
 
-    def explain_many(self, histories: Sequence[History], items: Sequence[str]) -> list[str]:
+    def explain(
+        self, history: History, item: str, *, hint: str | None = None, rating: float | None = None
+    ) -> str:
+        """Say why the user would like an item, in the words that users write.
+
+        Args:
+            history: Raw ids of the user's items, oldest first.
+            item: Raw id of the item.
+            hint: A word to write about, such as a feature of the item.
+            rating: The rating to explain, where it is known and no hint is given.
+        """
+        return self.explain_many(
+            [history], [item],
+            hints=None if hint is None else [hint], ratings=None if rating is None else [rating],
+        )[0]  # fmt: skip
+
+    def explain_many(
+        self,
+        histories: Sequence[History],
+        items: Sequence[str],
+        *,
+        hints: Sequence[str] | None = None,
+        ratings: Sequence[float] | None = None,
+    ) -> list[str]:
         """Explain an item to each user; see ``explain``."""
-        return self._write("explain", histories, items)
+        if hints is not None and ratings is not None:
+            raise ValueError("an explanation takes a hint or a rating, not both")
+        task = (
+            "explain_hint"
+            if hints is not None
+            else "explain_rated"
+            if ratings is not None
+            else "explain"
+        )
+        return self.recommender.generate(
+            self._requests(
+                task, histories, item=self.catalogue.rows(items), hint=hints, rating=ratings
+            )
+        )
+
+    def summarize(self, review: str) -> str:
+        """Sum up a review."""
+        return self.recommender.generate([Request(task="summarize", review=review)])[0]
+
+    def _requests(
+        self, task: str, histories: Sequence[History], **columns: Sequence[Any] | None
+    ) -> list[Request]:
+        """Write a request per user from columns of what else it says."""
+        requests = [Request(task=task, history=self._rows(history)) for history in histories]
+        for name, values in columns.items():
+            if values is None:
+                continue
+            if len(values) != len(requests):
+                raise ValueError(
+                    f"there are {len(requests)} histories, but {len(values)} of {name!r}; "
+                    "give one each"
+                )
+            requests = [
+                replace(request, **{name: value})
+                for request, value in zip(requests, values, strict=True)
+            ]
+        return requests
+
+    def _choices(
+        self, task: str, histories: Sequence[History], candidates: Sequence[Sequence[str]]
+    ) -> list[Request]:
+        rows = [self._rows(of_one, what="candidates are") for of_one in candidates]
+        return self._requests(task, histories, candidates=rows)
 
     def _rank(
         self,
-        task: str,
-        histories: Sequence[History],
-        queries: Sequence[str] | None,
+        requests: Sequence[Request],
         k: int,
         exclude: Sequence[str],
         only: Sequence[str] | None,
         repeat: bool,
     ) -> list[list[Recommendation]]:
-        _same_length("histories", histories, "queries", queries)
-        banned = self.catalogue.rows(exclude)
+        banned = tuple(self.catalogue.rows(exclude))
         wanted = None if only is None else tuple(self.catalogue.rows(only))
-        requests = []
-        for number, history in enumerate(map(self._rows, histories)):
-            request = Request(
-                task=task,
-                history=history,
-                query=queries[number] if queries is not None else None,
-                exclude=tuple(banned) if repeat else (*banned, *history),
-                only=wanted,
+        bound = [
+            replace(
+                request,
+                exclude=banned if repeat else (*banned, *request.history),
+                only=_both(request.candidates or None, wanted),
             )
-            requests.append(request)
-        return [self._named(ranking) for ranking in self.recommender.recommend(requests, k)]
+            for request in requests
+        ]
+        return [self._named(ranking) for ranking in self.recommender.recommend(bound, k)]
 
-    def _write(self, task: str, histories: Sequence[History], items: Sequence[str]) -> list[str]:
-        _same_length("histories", histories, "items", items)
-        rows = self.catalogue.rows(items)
-        return self.recommender.generate([
-            Request(task=task, history=self._rows(history), item=row)
-            for history, row in zip(histories, rows, strict=True)
-        ])  # fmt: skip
+    def _rate(self, requests: Sequence[Request], *, likeliest: bool) -> list[float]:
+        if not isinstance(self.recommender, Rater):
+            return [_rating(text) for text in self.recommender.generate(requests)]
+        ratings = self.recommender.rate(requests)
+        numbers = [rating.likeliest if likeliest else rating.expected for rating in ratings]
+        if any(map(math.isnan, numbers)):
+            raise AnswerError(
+                f"the model's answer is no rating; was it trained on {requests[0].task!r}?"
+            )
+        return numbers
 
-    def _rows(self, history: History) -> tuple[int, ...]:
+    def _rows(self, history: History, *, what: str = "a history is") -> tuple[int, ...]:
         if isinstance(history, str):
-            raise TypeError(f"a history is a list of item ids, not the text {history!r}")
+            raise TypeError(f"{what} a list of item ids, not the text {history!r}")
         return tuple(self.catalogue.rows(history))
 
     def _named(self, ranking: Ranking) -> list[Recommendation]:
@@ -225,13 +354,11 @@ class GenRec:
         ]
 
 
-def _same_length(
-    first: str, firsts: Sequence[object], second: str, seconds: Sequence[object] | None
-) -> None:
-    if seconds is not None and len(firsts) != len(seconds):
-        raise ValueError(
-            f"there are {len(firsts)} {first}, but {len(seconds)} {second}; give one each"
-        )
+def _both(one: Rows | None, other: Rows | None) -> Rows | None:
+    """Keep what two sets of allowed items share; ``None`` allows all."""
+    if one is None or other is None:
+        return one if other is None else other
+    return tuple(row for row in one if row in set(other))
 
 
 def _rating(text: str) -> float:

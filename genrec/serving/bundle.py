@@ -20,8 +20,9 @@ from genrec.data import Catalogue
 from genrec.models import load_pretrained
 from genrec.prompts import PromptConfig, Renderer, Task, Tasks, Vocabulary
 from genrec.semantic_ids import SemanticIds
+from genrec.serving.ratings import Calibration
 
-FORMAT = 1
+FORMAT = 2
 
 # In a folder of their own: vLLM takes every .safetensors beside the model's for weights.
 _ITEMS = Path("catalogue", "items.parquet")
@@ -41,6 +42,7 @@ def save_bundle(
     renderer: Renderer,
     *,
     info: dict[str, Any] | None = None,
+    calibration: Calibration | None = None,
 ) -> None:
     """Write a model directory in one step.
 
@@ -49,6 +51,7 @@ def save_bundle(
         model: The model, with adapters merged.
         renderer: Its prompts, vocabulary, catalogue and semantic IDs.
         info: How the model came to be; kept in ``genrec.json`` under ``training``.
+        calibration: How to read the model's probabilities of ratings, where that was fitted.
     """
     with write_directory(path) as folder:
         model.save_pretrained(str(folder))
@@ -62,6 +65,7 @@ def save_bundle(
             "hashes": _hashes(renderer),
             "prompts": to_dict(renderer.config),
             "tasks": [dataclasses.asdict(task) for task in renderer.tasks.values()],
+            "calibration": None if calibration is None else to_dict(calibration),
             "training": info or {},
         }
         write_json(folder / "genrec.json", record)
@@ -86,12 +90,7 @@ def load_bundle(path: Path | str, *, dtype: torch.dtype = torch.float32) -> Bund
 def load_renderer(path: Path | str) -> Renderer:
     """Read all of a model directory but the model; see :func:`load_bundle`."""
     folder = model_directory(path)
-    record = read_json(folder / "genrec.json")
-    if record.get("format") != FORMAT:
-        raise ArtifactError(
-            f"{folder} has format {record.get('format')}, but this version of genrec reads "
-            f"format {FORMAT}; fine-tune again, or install genrec {record.get('genrec')}"
-        )
+    record = _read_record(folder)
     ids = SemanticIds.load(folder / _IDS)
     tasks = [Task(**task) for task in record["tasks"]]
     prompts = record["prompts"]
@@ -110,6 +109,19 @@ def load_renderer(path: Path | str) -> Renderer:
     return renderer
 
 
+def load_calibration(path: Path | str) -> Calibration | None:
+    """Read how ratings were calibrated; ``None`` where they were not."""
+    record = _read_record(model_directory(path))
+    return None if record["calibration"] is None else Calibration(**record["calibration"])
+
+
+def save_calibration(path: Path | str, calibration: Calibration) -> None:
+    """Keep in a model directory how to read its model's probabilities of ratings."""
+    folder = model_directory(path)
+    record = _read_record(folder)
+    write_json(folder / "genrec.json", record | {"calibration": to_dict(calibration)})
+
+
 def model_directory(path: Path | str) -> Path:
     """Find the model directory: the path itself, or one called ``model`` in it."""
     path = Path(path)
@@ -120,6 +132,16 @@ def model_directory(path: Path | str) -> Path:
         f"{path} is no model directory: neither it nor {path / 'model'} holds a genrec.json; "
         "recipes/finetune.py writes one"
     )
+
+
+def _read_record(folder: Path) -> dict[str, Any]:
+    record: dict[str, Any] = read_json(folder / "genrec.json")
+    if record.get("format") != FORMAT:
+        raise ArtifactError(
+            f"{folder} has format {record.get('format')}, but this version of genrec reads "
+            f"format {FORMAT}; fine-tune again, or install genrec {record.get('genrec')}"
+        )
+    return record
 
 
 def _read_catalogue(path: Path) -> Catalogue:

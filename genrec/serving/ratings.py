@@ -54,6 +54,14 @@ class Calibration:
         if not 0 < self.temperature < float("inf"):
             raise ValueError(f"the temperature is {self.temperature}; it must be above 0")
 
+    def check_scale(self, scale: Sequence[float]) -> None:
+        """Refuse another scale than the one that this was fitted to."""
+        if tuple(scale) != self.scale:
+            raise ValueError(
+                f"ratings were calibrated on the scale {self.scale}, "
+                f"but prompts have {tuple(scale)}"
+            )
+
     def shares(self, log_prob_ES: Floats) -> Floats:
         """Return the probability of each rating, given what the model says, of shape (E, S)."""
         score_ES = np.asarray(log_prob_ES) / self.temperature + np.asarray(self.biases)

@@ -8,10 +8,19 @@ from torch import Tensor
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from genrec.decoding import Constraints, TokenTrie, beam_search
+from genrec.decoding import (
+    Constraints,
+    LogitsScorer,
+    TokenTrie,
+    beam_search,
+    choose_items,
+    make_stepper,
+    score_answers,
+)
 from genrec.models.picture_inputs import PictureInputs, PictureSource
-from genrec.prompts import Example, Renderer
-from genrec.recommender import Ranking, Request
+from genrec.prompts import Answer, Example, Renderer
+from genrec.recommender import Ranking, Rating, Request
+from genrec.serving.ratings import Calibration, Floats
 
 
 class TransformersRecommender:
@@ -30,6 +39,7 @@ class TransformersRecommender:
         phrasing: int | None = 0,
         progress: bool = False,
         pictures: PictureSource | None = None,
+        calibration: Calibration | None = None,
     ) -> None:
         """Build the index of the catalogue for a model.
 
@@ -41,6 +51,7 @@ class TransformersRecommender:
             phrasing: Which prompt of each task to use; ``None`` takes the unseen one.
             progress: Whether to show a bar.
             pictures: Where the pictures of prompts come from, for a model that sees them.
+            calibration: How to read the model's probabilities of ratings; as they are by default.
         """
         self._model = model
         self._renderer = renderer
@@ -49,6 +60,8 @@ class TransformersRecommender:
         self._phrasing = phrasing
         self._progress = progress
         self._pictures = pictures
+        self._calibration = calibration or Calibration(scale=renderer.config.rating_scale)
+        self._calibration.check_scale(renderer.config.rating_scale)
         trie = TokenTrie.from_semantic_ids(renderer.ids, renderer.vocabulary.level_starts)
         self._trie = trie.to(model.device)
 
@@ -61,6 +74,7 @@ class TransformersRecommender:
         """
         if k < 1:
             raise ValueError(f"k is {k}; ask for at least 1 item")
+        self._check(requests, "item")
         constraints = Constraints.from_items(
             self._trie,
             exclude=[request.exclude for request in requests],
@@ -84,6 +98,7 @@ class TransformersRecommender:
     @torch.no_grad()
     def generate(self, requests: Sequence[Request]) -> list[str]:
         """Answer in text, taking the likeliest token at each step; no code or marker among them."""
+        self._check(requests, "text", "rating")
         vocabulary = self._renderer.vocabulary
         answers: dict[int, str] = {}
         for rows, examples in self._batches(requests):
@@ -105,10 +120,48 @@ class TransformersRecommender:
                 answers[row] = vocabulary.decode(numbers)
         return [answers[row] for row in range(len(requests))]
 
+    def rate(self, requests: Sequence[Request]) -> list[Rating]:
+        """Predict ratings from the probabilities of all that can be given; see ``Rater``."""
+        return self._calibration.ratings(self.rating_log_probs(requests))
+
+    @torch.no_grad()
+    def rating_log_probs(self, requests: Sequence[Request]) -> Floats:
+        """Return the log-probability of every rating of the scale for every request."""
+        self._check(requests, "rating")
+        answers = self._renderer.rating_answers
+        log_prob_ES = np.zeros((len(requests), len(answers)))
+        for rows, examples in self._batches(requests):
+            found_BS = score_answers(
+                self._scorer(examples), answers, requests=len(rows), device=self._model.device
+            )
+            log_prob_ES[rows] = found_BS.cpu().numpy()
+        return log_prob_ES
+
+    @torch.no_grad()
+    def select(self, requests: Sequence[Request]) -> list[tuple[int, ...]]:
+        """Choose any number of each request's candidates; see ``Selector``."""
+        self._check(requests, "items")
+        chosen: dict[int, tuple[int, ...]] = {}
+        for rows, examples in self._batches(requests):
+            named = choose_items(
+                self._scorer(examples), self._renderer.items.tokens_NL,
+                [requests[row].candidates for row in rows],
+                end=self._renderer.vocabulary.eos, device=self._model.device,
+            )  # fmt: skip
+            chosen.update(zip(rows, named, strict=True))
+        return [chosen[row] for row in range(len(requests))]
+
     def prompt_text(self, request: Request) -> str:
         """Write out what the model reads for a request, codes and markers included."""
         prompt = self._renderer.render(request, phrasing=self._phrasing).prompt
         return str(self._renderer.vocabulary.tokenizer.decode(prompt.tolist()))
+
+    def _check(self, requests: Sequence[Request], *answers: Answer) -> None:
+        self._renderer.tasks.check_answer((request.task for request in requests), answers)
+
+    def _scorer(self, examples: Sequence[Example]) -> LogitsScorer:
+        tokens_BP, seen_BP, prompt_inputs = self._pad(examples)
+        return LogitsScorer(make_stepper(self._model, tokens_BP, seen_BP, prompt_inputs))
 
     def _batches(self, requests: Sequence[Request]) -> Iterator[tuple[list[int], list[Example]]]:
         """Yield requests of like length together, the longest first: what fails, fails early."""

@@ -14,20 +14,28 @@ far, C children of each, A all children that are allowed.
 import importlib
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 from transformers import AutoConfig
 
-from genrec.decoding import Constraints, TokenTrie, search_scored
+from genrec.decoding import (
+    Constraints,
+    TokenTrie,
+    choose_items,
+    score_answers,
+    search_scored,
+)
 from genrec.optional import require
-from genrec.prompts import Renderer
-from genrec.recommender import Ranking, Request
+from genrec.prompts import Answer, Renderer
+from genrec.recommender import Ranking, Rating, Request
+from genrec.serving.ratings import Calibration, Floats
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +92,7 @@ class VLLMRecommender:
         batch_size: int = 64,
         phrasing: int | None = 0,
         progress: bool = False,
+        calibration: Calibration | None = None,
     ) -> None:
         """Start vLLM and build the index of the catalogue.
 
@@ -96,12 +105,15 @@ class VLLMRecommender:
             batch_size: Requests whose beams are led together.
             phrasing: Which prompt of each task to use; ``None`` takes the unseen one.
             progress: Whether to show a bar.
+            calibration: How to read the model's probabilities of ratings; as they are by default.
         """
         self._renderer = renderer
         self._beams = beams
         self._batch_size = batch_size
         self._phrasing = phrasing
         self._progress = progress
+        self._calibration = calibration or Calibration(scale=renderer.config.rating_scale)
+        self._calibration.check_scale(renderer.config.rating_scale)
         self._trie = TokenTrie.from_semantic_ids(renderer.ids, renderer.vocabulary.level_starts)
         self._engine = _Engine(path, renderer, config or VLLMConfig(), dtype)
 
@@ -114,6 +126,7 @@ class VLLMRecommender:
         """
         if k < 1:
             raise ValueError(f"k is {k}; ask for at least 1 item")
+        self._check(requests, "item")
         prompts = self._prompts(requests)
         constraints = Constraints.from_items(
             self._trie,
@@ -121,9 +134,7 @@ class VLLMRecommender:
             only=[request.only for request in requests],
         )
         rankings = []
-        starts = range(0, len(requests), self._batch_size)
-        for start in tqdm(starts, desc="answer", unit="batch", disable=not self._progress):
-            rows = range(start, min(start + self._batch_size, len(requests)))
+        for rows in self._batches(len(requests)):
             items_BK, scores_BK = search_scored(
                 _PromptScorer(self._engine, [prompts[row] for row in rows]), self._trie,
                 requests=len(rows), beams=max(k, self._beams),
@@ -141,6 +152,7 @@ class VLLMRecommender:
         written without a mask until a code or marker stops it. The likeliest token of text takes
         that one's place, and the answer goes on. A trained model hardly ever needs this.
         """
+        self._check(requests, "text", "rating")
         vocabulary, room = self._renderer.vocabulary, self._renderer.config.answer_tokens
         stops = {vocabulary.eos, *vocabulary.new_tokens}
         banned = stops - {vocabulary.eos}
@@ -169,9 +181,43 @@ class VLLMRecommender:
             ]  # fmt: skip
         return [vocabulary.decode(answer) for answer in answers]
 
+    def rate(self, requests: Sequence[Request]) -> list[Rating]:
+        """Predict ratings from the probabilities of all that can be given; see ``Rater``."""
+        return self._calibration.ratings(self.rating_log_probs(requests))
+
+    def rating_log_probs(self, requests: Sequence[Request]) -> Floats:
+        """Return the log-probability of every rating of the scale for every request."""
+        self._check(requests, "rating")
+        answers, prompts = self._renderer.rating_answers, self._prompts(requests)
+        log_prob_ES = np.zeros((len(requests), len(answers)))
+        for rows in self._batches(len(requests)):
+            scorer = _PromptScorer(self._engine, [prompts[row] for row in rows])
+            log_prob_ES[rows] = score_answers(scorer, answers, requests=len(rows)).numpy()
+        return log_prob_ES
+
+    def select(self, requests: Sequence[Request]) -> list[tuple[int, ...]]:
+        """Choose any number of each request's candidates; see ``Selector``."""
+        self._check(requests, "items")
+        prompts, chosen = self._prompts(requests), []
+        for rows in self._batches(len(requests)):
+            chosen += choose_items(
+                _PromptScorer(self._engine, [prompts[row] for row in rows]),
+                self._renderer.items.tokens_NL, [requests[row].candidates for row in rows],
+                end=self._renderer.vocabulary.eos,
+            )  # fmt: skip
+        return chosen
+
     def close(self) -> None:
         """Stop vLLM and free its memory; nothing can be asked after that."""
         self._engine.close()
+
+    def _check(self, requests: Sequence[Request], *answers: Answer) -> None:
+        self._renderer.tasks.check_answer((request.task for request in requests), answers)
+
+    def _batches(self, count: int) -> Iterator[range]:
+        starts = range(0, count, self._batch_size)
+        for start in tqdm(starts, desc="answer", unit="batch", disable=not self._progress):
+            yield range(start, min(start + self._batch_size, count))
 
     def _prompts(self, requests: Sequence[Request]) -> list[list[int]]:
         render = self._renderer.render

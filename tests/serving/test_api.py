@@ -101,7 +101,7 @@ def test_a_text_in_place_of_a_history_is_refused(rec):
 
 
 def test_each_user_needs_a_query(rec):
-    with pytest.raises(ValueError, match="2 histories, but 1 queries"):
+    with pytest.raises(ValueError, match="2 histories, but 1 of 'query'"):
         rec.search_many([HISTORY, HISTORY], ["lamp"])
 
 
