@@ -20,7 +20,7 @@ class PictureSource(Protocol):
         """Return ``picture_features`` or ``pixel_values``, one entry for each of the items.
 
         Args:
-            rows: Items with a picture, as rows of the catalogue; there may be none.
+            rows: Items with a picture, as rows of the catalogue.
         """
         ...
 
@@ -50,10 +50,8 @@ class PictureInputs:
         self.owner_RT[row, start : start + len(owner_P)] = table[owner_P]
 
     def inputs(self, source: PictureSource) -> dict[str, Tensor]:
-        """Return ``owner`` and the distinct pictures, as the model's forward takes them.
-
-        Where a batch has no picture there are none, but they are passed on all the same: every
-        process must run the same weights, or their gradients would not meet.
-        """
+        """Return ``owner`` and the distinct pictures; nothing where the batch shows no picture."""
+        if not self._number_of:
+            return {}
         pictures = source.inputs(list(self._number_of))
         return {"owner": torch.from_numpy(self.owner_RT), **pictures}
