@@ -87,7 +87,7 @@ class EventLessons:
             if "attribute" in slots:
                 fields["attribute"] = _one_of(self._items.attributes(item), draw)
             if "candidates" in slots:
-                fitting = self._fitting(event, draw)
+                fitting = self._fitting(event, draw, past=fields.get("history", ()))
                 fields["candidates"] = self._among_others(event, fitting, draw)
         request = Request(task=task.name, **fields)
         return Lesson(request, self._answer(event, request, fitting))
@@ -127,13 +127,15 @@ class EventLessons:
     def _features(self, event: int) -> list[str]:
         return feature_words(self._log.text("text", event) or "", within=self._words // 2)
 
-    def _fitting(self, event: int, draw: np.random.Generator) -> tuple[int, ...]:
-        """Take the item of an event and, for a selection, some of its user's next in train."""
+    def _fitting(
+        self, event: int, draw: np.random.Generator, *, past: Sequence[int]
+    ) -> tuple[int, ...]:
+        """Take the item of an event and, for a selection, what its user meets next in train."""
         if self._task.answer != "items":
             return (int(self._log.item_E[event]),)
         count = int(draw.integers(1, MOST_FITTING + 1))
-        stop = min(event + count, self._log.stop(event))
-        return tuple(dict.fromkeys(self._log.item_E[event:stop].tolist()))
+        items = self._log.item_E[event : min(event + count, self._log.stop(event))].tolist()
+        return tuple(dict.fromkeys(item for item in items if item not in past))
 
     def _among_others(
         self, event: int, fitting: tuple[int, ...], draw: np.random.Generator
