@@ -19,6 +19,7 @@ from transformers import (
 )
 
 from genrec.models.dropout import add_residual_dropout
+from genrec.models.quantization import keep_learning, nf4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,9 +86,27 @@ def build_backbone(
     special: SpecialTokens,
     max_tokens: int,
     seed: int,
+    quantized: bool = False,
 ) -> PreTrainedModel:
-    """Load the pretrained model that the config names, or make a tiny one."""
+    """Load the pretrained model that the config names, or make a tiny one.
+
+    Args:
+        config: Which model.
+        vocabulary_size: Rows of the embeddings.
+        special: Numbers of the special tokens.
+        max_tokens: Longest prompt and answer together, for a tiny model.
+        seed: Decides new weights.
+        quantized: Load the linear layers in 4 bits, as QLoRA wants them.
+
+    Raises:
+        ValueError: When a tiny model is to be quantised.
+    """
     if config.path is None:
+        if quantized:
+            raise ValueError(
+                "weights of 4 bits cannot be trained from scratch; set backbone.path to a "
+                "pretrained model, or take another method than qlora"
+            )
         return build_tiny(
             config.tiny, vocabulary_size=vocabulary_size, special=special, max_tokens=max_tokens,
             seed=seed,
@@ -95,7 +114,9 @@ def build_backbone(
     dtype = torch.bfloat16 if config.dtype == "bfloat16" else torch.float32
     with torch.random.fork_rng():
         torch.manual_seed(seed)  # new rows of the embeddings are drawn
-        return load_pretrained(config.path, dtype=dtype, vocabulary_size=vocabulary_size)
+        return load_pretrained(
+            config.path, dtype=dtype, vocabulary_size=vocabulary_size, quantized=quantized
+        )
 
 
 def build_tiny(
@@ -115,7 +136,9 @@ def build_tiny(
         return _TINY[config.architecture](config, vocabulary_size, special, max_tokens)
 
 
-def load_pretrained(path: str, *, dtype: torch.dtype, vocabulary_size: int) -> PreTrainedModel:
+def load_pretrained(
+    path: str, *, dtype: torch.dtype, vocabulary_size: int, quantized: bool = False
+) -> PreTrainedModel:
     """Load a decoder or an encoder-decoder and make room for new tokens.
 
     New rows of the embeddings start at the mean of the old ones plus noise, so that they begin as
@@ -123,7 +146,9 @@ def load_pretrained(path: str, *, dtype: torch.dtype, vocabulary_size: int) -> P
     """
     config = AutoConfig.from_pretrained(path)
     family = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-    model = family.from_pretrained(path, dtype=dtype)
+    quantization = {"quantization_config": nf4(dtype)} if quantized else {}
+    model = family.from_pretrained(path, dtype=dtype, **quantization)
+    keep_learning(model)
     if model.get_input_embeddings().num_embeddings < vocabulary_size:
         model.resize_token_embeddings(vocabulary_size, mean_resizing=True)
     return model
