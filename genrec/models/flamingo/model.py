@@ -4,7 +4,7 @@ Shape letters in this file: R rows, T tokens of a row, U distinct pictures of a 
 each, D width, C latents, V vocabulary.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +44,8 @@ class FlamingoForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[mis
 
     config_class = FlamingoConfig
     base_model_prefix = "language_model"
+    # What is tied, the language model says. PEFT looks into the parts where this is no ``None``.
+    _tied_weights_keys: ClassVar[dict[str, str]] = {}
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     _supports_flash_attn = True
