@@ -232,9 +232,10 @@ class Renderer:
         """Write what stands around every prompt."""
         vocabulary, system = self.vocabulary, self.config.system
         if not self.config.chat:
-            return Piece.of(vocabulary.bos), Piece.of([])
+            return Piece.of([*vocabulary.bos, *vocabulary.soft_prompt]), Piece.of([])
         frame = chat_frame(vocabulary.tokenizer, with_system=bool(system))
         opening = [*frame.before_system, *vocabulary.encode(system), *frame.before_user]
+        opening += vocabulary.soft_prompt
         return Piece.of(opening), Piece.of(frame.before_answer)
 
     def _write_phrase(self, task: Task, phrasing: int | None) -> list[tuple[Piece, str | None]]:

@@ -13,6 +13,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -51,16 +52,24 @@ class Vocabulary:
     """Number of the token ``<a_0>``."""
 
     @classmethod
-    def extend(cls, tokenizer: PreTrainedTokenizerFast, ids: SemanticIds) -> "Vocabulary":
+    def extend(
+        cls, tokenizer: PreTrainedTokenizerFast, ids: SemanticIds, *, soft_prompt: int = 0
+    ) -> "Vocabulary":
         """Add the markers and the codes of ``ids`` to a tokenizer.
 
         Codes are ordinary added tokens, not special ones: special tokens vanish from decoded text.
+
+        Args:
+            tokenizer: Any fast tokenizer; it is changed.
+            ids: The semantic IDs.
+            soft_prompt: Tokens without a meaning of their own that all prompts are to begin with.
         """
         if tokenizer.eos_token_id is None:
             raise ValueError("the tokenizer has no end-of-sequence token; set tokenizer.eos_token")
         if tokenizer.pad_token_id is None:
             tokenizer.add_special_tokens({"pad_token": PAD})
-        markers = [AddedToken(marker, special=True) for marker in (IMAGE, END_OF_CHUNK)]
+        soft = [_soft_token(number) for number in range(soft_prompt)]
+        markers = [AddedToken(marker, special=True) for marker in (IMAGE, END_OF_CHUNK, *soft)]
         tokenizer.add_tokens(markers, special_tokens=True)
         codes = [AddedToken(token, normalized=False, special=False) for token in ids.tokens]
         added = tokenizer.add_tokens(codes)
@@ -76,11 +85,13 @@ class Vocabulary:
         path: Path | str,
         ids: SemanticIds,
         make_tokenizer: Callable[[], PreTrainedTokenizerFast],
+        *,
+        soft_prompt: int = 0,
     ) -> "Vocabulary":
         """Read the vocabulary that a run keeps in a folder, or make it there the first time."""
         if not Path(path).is_dir():
             with write_directory(path) as folder:
-                cls.extend(make_tokenizer(), ids).save(folder)
+                cls.extend(make_tokenizer(), ids, soft_prompt=soft_prompt).save(folder)
         return cls.load(path, ids.codebook_sizes)
 
     @classmethod
@@ -145,11 +156,18 @@ class Vocabulary:
         sizes = np.cumsum([0, *self.codebook_sizes[:-1]])
         return tuple(int(self.first_code + size) for size in sizes)
 
+    @cached_property
+    def soft_prompt(self) -> list[int]:
+        """Tokens that every prompt begins with, to be learnt (https://arxiv.org/abs/2104.08691)."""
+        added = self.tokenizer.get_added_vocab()
+        names = takewhile(added.__contains__, map(_soft_token, count()))
+        return [int(added[name]) for name in names]
+
     @property
     def new_tokens(self) -> list[int]:
-        """Tokens that no pretrained model has seen: markers and codes."""
+        """Tokens that no pretrained model has seen: markers, codes and a soft prompt."""
         codes = range(self.first_code, self.first_code + sum(self.codebook_sizes))
-        return sorted({self.image, self.end_of_chunk, *codes})
+        return sorted({self.image, self.end_of_chunk, *self.soft_prompt, *codes})
 
     @cached_property
     def fingerprint(self) -> str:
@@ -180,6 +198,10 @@ class Vocabulary:
     @cached_property
     def _plain(self) -> Tokenizer:
         return plain_tokenizer(self.tokenizer.backend_tokenizer)
+
+
+def _soft_token(number: int) -> str:
+    return f"[SOFT-{number}]"
 
 
 def plain_tokenizer(tokenizer: Tokenizer) -> Tokenizer:
