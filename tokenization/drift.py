@@ -15,7 +15,7 @@ QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 """Where the two distributions of errors are compared."""
 
 WATCH_BEYOND: Final = 0.05
-RETRAIN_BEYOND: Final = 0.15
+RETRAIN_BEYOND: Final = 0.1
 """Share of new items beyond the 99th percentile of training. Items that the quantizer has not seen
 are always described a little worse: docs/tokenizer.md has the shares without any drift."""
 

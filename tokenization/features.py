@@ -1,4 +1,4 @@
-"""Item features: one text per item, encoded in chunks that a later run finds again.
+"""Item features: texts and pictures, encoded in chunks that a later run finds again.
 
 Shape letters in this file: N items, F features.
 """
@@ -7,58 +7,56 @@ import contextlib
 import logging
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
 from genrec.artifacts import fingerprint
-from genrec.data import Catalogue, DataError
 from genrec.tokenization.arrays import Features
-from genrec.tokenization.encoders import MINILM, load_text_encoder
+from genrec.tokenization.encoders import (
+    MINILM,
+    PictureEncoder,
+    TextEncoder,
+    blank_picture,
+    load_picture_encoder,
+    load_text_encoder,
+)
+from genrec.tokenization.items import Pictures, Texts
 
-TEXTS_AT_ONCE = 1024
-"""Texts per chunk: what a killed run loses at most."""
+ITEMS_AT_ONCE = 1024
+"""Items per chunk: what a killed run loses at most, and what is in memory at a time."""
 
 log = logging.getLogger(__name__)
 
+Inputs = Texts | Pictures | Sequence[str]
 
-def item_texts(
-    catalogue: Catalogue, attributes: Sequence[str] | None = None, *, names: bool = False
-) -> list[str]:
-    """Write one text per item, such as ``Rose soap. Acme. Beauty > Bath > Soaps. 4.5``.
 
-    Args:
-        catalogue: The items.
-        attributes: What to tell, in this order; all that the catalogue declares when left out.
-        names: Write ``brand: Acme`` for ``Acme``. On Beauty that blurs the features: pairs of items
-            with the same first code share their category in 39 % of cases instead of 46 %.
+class Encoded:
+    """Features of all items in the chunks of a cache; a row of NaN is an item that lacks them."""
 
-    Raises:
-        DataError: When the catalogue does not have an attribute, or none at all.
-    """
-    told = list(catalogue.attributes if attributes is None else attributes)
-    unknown = [name for name in told if name not in catalogue.attributes]
-    if unknown:
-        raise DataError(
-            f"the catalogue has no attribute {unknown[0]!r}; it has {list(catalogue.attributes)}"
-        )
-    if not told:
-        raise DataError("the items have no attributes to tell; load the catalogue with metadata")
-    texts = [
-        ". ".join(
-            f"{name}: {value}" if names else str(value)
-            for name, value in row.items()
-            if value is not None
-        )
-        for row in catalogue.table.select(told).iter_rows(named=True)
-    ]
-    silent = texts.count("")
-    if silent:
-        log.warning("nothing is known of %d of %d items; they share one text", silent, len(texts))
-    return texts
+    def __init__(self, inputs: Inputs, encoder: str, cache: Path | str) -> None:
+        key = inputs.fingerprint if isinstance(inputs, Texts | Pictures) else None
+        parts = inputs if key is None else [key]
+        folder = Path(cache) / fingerprint(encoder, *parts)
+        count = -(-len(inputs) // ITEMS_AT_ONCE)
+        self.paths = [folder / f"{index:06d}.npy" for index in range(count)]
+        self._length = len(inputs)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, part: slice) -> Features:
+        start, stop, _ = part.indices(len(self))
+        pieces = [
+            np.load(self.paths[index])[max(start - first, 0) : stop - first]
+            for index in range(start // ITEMS_AT_ONCE, -(-stop // ITEMS_AT_ONCE))
+            for first in [index * ITEMS_AT_ONCE]
+        ]
+        return np.concatenate(pieces) if pieces else np.load(self.paths[0])[:0]
 
 
 def text_features(
@@ -81,13 +79,11 @@ def text_features(
     """
     with contextlib.ExitStack() as stack:
         folder = Path(cache or stack.enter_context(tempfile.TemporaryDirectory()))
-        encode_chunks(texts, encoder, cache=folder, device=device, progress=progress)
-        chunks = [np.load(path) for path in _chunk_paths(texts, encoder, folder)]
-    return np.concatenate(chunks)
+        return encode_chunks(texts, encoder, cache=folder, device=device, progress=progress)[:]
 
 
 def encode_chunks(
-    texts: Sequence[str],
+    inputs: Inputs,
     encoder: str,
     *,
     cache: Path | str,
@@ -95,29 +91,61 @@ def encode_chunks(
     progress: bool = False,
     process: int = 0,
     processes: int = 1,
-) -> None:
+) -> Encoded:
     """Encode the chunks that the cache lacks; of several processes, each takes its share.
 
+    Args:
+        inputs: One text or picture per item; only those of one chunk are read at a time.
+        encoder: See :mod:`genrec.tokenization.encoders`.
+        cache: The directory of the chunks.
+        device: Where the encoder runs.
+        progress: Show a bar with items per second and the time that is left.
+        process: Number of this process.
+        processes: How many share the work.
+
+    Returns:
+        The features, to be read once all processes are done.
+
     Raises:
-        ValueError: When there is no text.
+        ValueError: When there is nothing to encode.
     """
-    if not texts:
-        raise ValueError("there are no texts to encode")
-    paths = list(enumerate(_chunk_paths(texts, encoder, Path(cache))))
-    missing = [(index, path) for index, path in paths[process::processes] if not path.is_file()]
+    if len(inputs) == 0:
+        raise ValueError("there is nothing to encode: no item is given")
+    encoded = Encoded(inputs, encoder, cache)
+    mine = list(enumerate(encoded.paths))[process::processes]
+    missing = [(index, path) for index, path in mine if not path.is_file()]
     if not missing:
-        log.info("features of %d items found in %s", len(texts), cache)
-        return
-    encode = load_text_encoder(encoder, device=device)
-    for index, path in tqdm(missing, "encode texts", unit="chunk", disable=not progress):
-        start = index * TEXTS_AT_ONCE
-        _save(path, encode(texts[start : start + TEXTS_AT_ONCE]))
+        log.info("features of %d items found in %s", len(inputs), cache)
+        return encoded
+    encode: PictureEncoder | TextEncoder
+    blank: str | bytes
+    if isinstance(inputs, Pictures):
+        encode, blank, what = (
+            load_picture_encoder(encoder, device=device),
+            blank_picture(),
+            "pictures",
+        )
+    else:
+        encode, blank, what = load_text_encoder(encoder, device=device), "", "texts"
+    chunks = [(path, slice(i * ITEMS_AT_ONCE, (i + 1) * ITEMS_AT_ONCE)) for i, path in missing]
+    total = sum(len(range(*part.indices(len(inputs)))) for _, part in chunks)
+    with tqdm(total=total, desc=f"encode {what}", unit="item", disable=not progress) as bar:
+        for path, part in chunks:
+            values = inputs[part]
+            _save(path, _encode(values, encode, blank))
+            bar.update(len(values))
+    return encoded
 
 
-def _chunk_paths(texts: Sequence[str], encoder: str, cache: Path) -> list[Path]:
-    folder = cache / fingerprint(encoder, *texts)
-    count = -(-len(texts) // TEXTS_AT_ONCE)
-    return [folder / f"{index:06d}.npy" for index in range(count)]
+def _encode(
+    values: Sequence[Any], encode: Callable[[Any], Features], blank: str | bytes
+) -> Features:
+    """Encode the values that are there; the others become rows of NaN."""
+    there = [row for row, value in enumerate(values) if value is not None]
+    found_MF = encode([values[row] for row in there] or [blank])
+    features_NF = np.full((len(values), found_MF.shape[1]), np.nan, dtype=np.float32)
+    features_NF[there] = found_MF[: len(there)]
+    return features_NF
 
 
 def _save(path: Path, features_NF: Features) -> None:

@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 class Items(Protocol):
     """All that is asked of a catalogue here: who is in it, in which order."""
 
+    def __len__(self) -> int: ...
+
     @property
     def item_ids(self) -> list[str]:
         """The raw id of every row."""

@@ -14,11 +14,11 @@ from safetensors.torch import load_file, save_file
 
 from genrec.artifacts import ArtifactError, check_same, read_json, write_directory, write_json
 from genrec.config import to_dict
-from genrec.data import Catalogue
 from genrec.semantic_ids import Codes, SemanticIds
 from genrec.tokenization import growth
 from genrec.tokenization.arrays import Features, Labels, Rows
 from genrec.tokenization.assignment import AssignmentConfig, assign
+from genrec.tokenization.blend import Blend
 from genrec.tokenization.drift import Drift
 from genrec.tokenization.encoding import (
     check_features,
@@ -43,6 +43,7 @@ CONFIG_FILE = "config.json"
 MODEL_FILE = "model.safetensors"
 IDS_FILE = "semantic_ids.safetensors"
 QUALITY_FILE = "quality.json"
+BLEND_FILE = "blend.safetensors"
 FORMAT = 2
 
 
@@ -64,6 +65,7 @@ class SemanticTokenizer:
         feature_dim: int,
         variance: float,
         recipe: Mapping[str, Any],
+        blend: Blend | None = None,
     ) -> None:
         self.quantizer = quantizer
         self.ledger = ledger
@@ -77,6 +79,8 @@ class SemanticTokenizer:
         """Mean squared distance of the training items' features from their mean."""
         self.recipe = dict(recipe)
         """How the IDs came about: settings, seed, and what the features are."""
+        self.blend = blend
+        """Makes the features out of their sources, so that those of new items are made alike."""
 
     @classmethod
     def train(
@@ -86,9 +90,10 @@ class SemanticTokenizer:
         *,
         training: TrainingConfig | None = None,
         assignment: AssignmentConfig | None = None,
-        catalogue: Catalogue | None = None,
+        catalogue: growth.Items | None = None,
         labels: Labels | None = None,
         source: Mapping[str, Any] | None = None,
+        blend: Blend | None = None,
         seed: int = 0,
         device: str | torch.device = "cpu",
         progress: bool = False,
@@ -103,6 +108,7 @@ class SemanticTokenizer:
             catalogue: The items; its fingerprint is kept, so that others cannot use the IDs.
             labels: A class per item for the quality report.
             source: What the features are, kept for the record.
+            blend: What made the features of several sources, kept for new items.
             seed: Decides the start and the order of training.
             device: Where to train.
             progress: Show a progress bar.
@@ -147,6 +153,7 @@ class SemanticTokenizer:
                 "features": dict(source or {}),
                 "seed": seed,
             },
+            blend=blend,
         )  # fmt: skip
 
     @property
@@ -279,11 +286,13 @@ class SemanticTokenizer:
             save_file(state, partial / MODEL_FILE)
             self.ids.save(partial / IDS_FILE)
             self.ledger.save(partial)
+            if self.blend is not None:
+                self.blend.save(partial / BLEND_FILE)
             write_json(partial / QUALITY_FILE, self.quality.to_json())
 
     @classmethod
     def from_pretrained(
-        cls, folder: Path | str, *, catalogue: Catalogue | None = None
+        cls, folder: Path | str, *, catalogue: growth.Items | None = None
     ) -> "SemanticTokenizer":
         """Read what :meth:`save_pretrained` wrote.
 
@@ -317,6 +326,7 @@ class SemanticTokenizer:
                 name: config[name]
                 for name in ("quantizer", "training", "assignment", "features", "seed")
             },
+            blend=Blend.load(folder / BLEND_FILE) if (folder / BLEND_FILE).is_file() else None,
         )
         for theirs, path in (
             (SemanticIds.load(folder / IDS_FILE), folder / IDS_FILE),

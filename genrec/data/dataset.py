@@ -16,6 +16,9 @@ ITEMS_FILE = "items.parquet"
 INTERACTIONS_FILE = "interactions.parquet"
 INFO_FILE = "dataset.json"
 
+ITEMS_PER_GROUP = 1024
+"""Items that are read together."""
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
@@ -68,7 +71,8 @@ class Dataset:
     def save(self, directory: Path | str) -> None:
         """Write the data set; the directory appears whole or not at all."""
         with write_directory(directory) as path:
-            self.catalogue.table.write_parquet(path / ITEMS_FILE)
+            # In small groups of rows, so that a few pictures can be read without all the others.
+            self.catalogue.table.write_parquet(path / ITEMS_FILE, row_group_size=ITEMS_PER_GROUP)
             table = self.interactions.to_table(self.catalogue)
             table.write_parquet(path / INTERACTIONS_FILE)
             about = {

@@ -7,11 +7,13 @@ from genrec.config import load_config
 from genrec.data import Catalogue, Dataset, Interactions
 from genrec.tokenization import (
     CollaborativeConfig,
+    FeaturesConfig,
     RQKMeansConfig,
     RQVAEConfig,
     SemanticTokenizer,
     TrainingConfig,
 )
+from genrec.tokenization.sources import TextConfig
 from recipes.train_tokenizer import Config, main
 from tests.tokenization.tiny_clip import save_tiny_clip
 
@@ -49,8 +51,9 @@ def test_it_gives_every_item_of_a_data_set_an_id(method, collaborative, tmp_path
         rqvae=RQVAEConfig(codebook_sizes=(6, 6), latent_dim=4, hidden_dims=(8,)),
         rqkmeans=RQKMeansConfig(codebook_sizes=(6, 6), components=4),
         training=TrainingConfig(epochs=2),
-        encoder=str(tmp_path / "clip"),
-        collaborative=collaborative,
+        features=FeaturesConfig(
+            text=TextConfig(encoder=str(tmp_path / "clip")), collaborative=collaborative
+        ),
         label="kind",
     )
     main(config)
