@@ -98,6 +98,7 @@ def main(config: Config) -> None:
                 config.backbone.path, corpus(dataset, split.train, tasks),
                 size=config.backbone.tiny.text_pieces, kind=config.backbone.tiny.tokenizer_kind,
             ),
+            soft_prompt=config.adapt.soft_prompt,
         )  # fmt: skip
     renderer = Renderer(
         vocabulary=vocabulary, ids=ids, catalogue=dataset.catalogue, tasks=tasks,
@@ -106,6 +107,7 @@ def main(config: Config) -> None:
     model = build_backbone(
         config.backbone, vocabulary_size=len(vocabulary), special=vocabulary.special,
         max_tokens=config.prompts.prompt_tokens + config.prompts.answer_tokens, seed=config.seed,
+        quantized=config.adapt.quantized,
     )  # fmt: skip
     mixture = Mixture(
         dataset=dataset, train=split.train, renderer=renderer, weights=config.tasks,

@@ -126,7 +126,8 @@ def merge(model: PreTrainedModel) -> PreTrainedModel:
         return model
     if not is_quantized(model):
         return model.merge_and_unload()
-    state, config = get_peft_model_state_dict(model), model.peft_config["default"]
+    config = model.peft_config["default"]
+    state = get_peft_model_state_dict(model, save_embedding_layers=False)
     plain = model.unload()
     for part in list(plain.modules()):
         if getattr(part, "hf_quantizer", None) is not None:

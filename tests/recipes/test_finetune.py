@@ -114,8 +114,10 @@ def pretrained(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("method", ["lora", "full"])
+@pytest.mark.parametrize("method", ["lora", "full", "last_layer", "prompt", "qlora"])
 def test_any_pretrained_model_is_fine_tuned(shop, pretrained, tmp_path, method):
+    if method == "qlora":
+        pytest.importorskip("bitsandbytes")
     finetune(
         shop, tmp_path, "--training.steps=2", f"--backbone.path={pretrained}",
         f"--adapt.method={method}",
