@@ -32,8 +32,8 @@ def write_directory(path: Path | str) -> Iterator[Path]:
         yield temporary
         for file in temporary.rglob("*"):
             if file.is_file():
-                _sync(file)
-        _sync(temporary)
+                sync(file)
+        sync(temporary)
         _replace_directory(temporary, path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -49,7 +49,7 @@ def _replace_directory(new: Path, path: Path) -> None:
         shutil.rmtree(old)
     else:
         new.rename(path)
-    _sync(path.parent)
+    sync(path.parent)
 
 
 @contextlib.contextmanager
@@ -128,7 +128,8 @@ def check_same(what: str, ours: str, theirs: str, *, ours_from: str, theirs_from
         )
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until a file or a folder is on the disk and not only in memory."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -9,33 +9,39 @@ from typing import Any
 from accelerate import Accelerator
 from tqdm import tqdm
 
+from genrec.training.checkpoints import Progress
 from genrec.training.learner import Taken
 
 
 class Journal:
     """The records of one run; lines of steps that will be done again are dropped."""
 
-    def __init__(self, path: Path, accelerator: Accelerator, *, steps: int, done: int) -> None:
+    def __init__(self, path: Path, accelerator: Accelerator, *, steps: int, done: Progress) -> None:
         """Go on with the records of a run.
 
         Args:
             path: The file of records, one JSON object a line.
             accelerator: Whose main process writes, and whose trackers get the same numbers.
             steps: Steps of the whole run.
-            done: Steps that were done before.
+            done: How far the run came before.
         """
         self._path = path
         self._accelerator = accelerator
-        self._losses: list[float] = []
+        self._losses = list(done.losses)
         self._bar = tqdm(
-            total=steps, initial=done, unit="step", desc="fine-tune",
+            total=steps, initial=done.step, unit="step", desc="fine-tune",
             disable=None if accelerator.is_main_process else True,
         )  # fmt: skip
         if accelerator.is_main_process:
             path.parent.mkdir(parents=True, exist_ok=True)
-            kept = [line for line in _lines(path) if json.loads(line)["step"] <= done]
+            kept = [line for line in _lines(path) if json.loads(line)["step"] <= done.step]
             path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
         self.restart_clock()
+
+    @property
+    def unwritten(self) -> tuple[float, ...]:
+        """Losses of the steps since the last record of progress."""
+        return tuple(self._losses)
 
     def add(self, taken: Taken) -> None:
         """Count a step."""

@@ -1,6 +1,5 @@
 """One optimizer step: the same loss and gradients however rows fall into batches and processes."""
 
-import contextlib
 import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -8,10 +7,11 @@ from typing import Any, NamedTuple
 import torch
 from accelerate import Accelerator
 from torch import nn
-from torch.optim.lr_scheduler import LambdaLR
 
 from genrec.training.batches import Batch
 from genrec.training.config import TrainingConfig, TrainingError
+from genrec.training.engine import Engine
+from genrec.training.shards import dimensions
 from genrec.training.with_loss import ModelWithLoss
 
 
@@ -27,11 +27,9 @@ class Taken(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Learner:
-    """A model with its optimizer and schedule, prepared for the way the run was launched."""
+    """A model with its optimizer, prepared for the way the run was launched."""
 
-    model: nn.Module
-    optimizer: torch.optim.Optimizer
-    schedule: LambdaLR
+    engine: Engine
     accelerator: Accelerator
     config: TrainingConfig
 
@@ -39,22 +37,13 @@ class Learner:
     def prepare(
         cls, model: ModelWithLoss, config: TrainingConfig, accelerator: Accelerator
     ) -> "Learner":
-        """Make the optimizer and the schedule, and let accelerate wrap all three."""
+        """Make the optimizer, and let accelerate wrap it and the model."""
         optimizer = torch.optim.AdamW(decay_groups(model, config), lr=config.learning_rate)
-        schedule = LambdaLR(optimizer, lambda step: rate(step, config))
-        prepared = accelerator.prepare(model, optimizer, schedule)
-        return cls(
-            model=prepared[0], optimizer=prepared[1], schedule=prepared[2],
-            accelerator=accelerator, config=config,
-        )  # fmt: skip
+        engine = Engine(model, optimizer, accelerator, clip_norm=config.clip_norm)
+        return cls(engine=engine, accelerator=accelerator, config=config)
 
-    @property
-    def learning_rate(self) -> float:
-        """The rate of the next step."""
-        return float(self.schedule.get_last_lr()[0])
-
-    def step(self, batches: list[Batch]) -> Taken:
-        """Take one optimizer step on this process's share of its rows.
+    def step(self, batches: list[Batch], *, number: int) -> Taken:
+        """Take optimizer step ``number``, from 0, on this process's share of its rows.
 
         Every token counts the same however rows fall into batches and processes: sums of losses
         are divided by the weight of the whole step, not by that of a batch.
@@ -62,37 +51,30 @@ class Learner:
         Raises:
             TrainingError: When the loss is not finite.
         """
-        accelerator, device = self.accelerator, self.accelerator.device
+        engine, accelerator, device = self.engine, self.accelerator, self.accelerator.device
         weight = torch.stack([batch.weights_RT.sum() for batch in batches]).sum().to(device)
         weight = accelerator.reduce(weight, reduction="sum").clamp(min=1e-9)
         total = torch.zeros((), device=device)
-        self.model.train()
-        for number, batch in enumerate(batches, start=1):
-            with self._synchronized(number == len(batches)):
-                loss = self.model(*batch.to(device))
+        engine.model.train()
+        for part, batch in enumerate(batches, start=1):
+            with engine.part(last=part == len(batches)):
+                loss = engine.model(*batch.to(device))
                 # Processes average their gradients; the sum is meant.
-                accelerator.backward(loss / weight * accelerator.num_processes)
+                engine.backward(loss / weight * accelerator.num_processes)
             total += loss.detach()
         mean = float(accelerator.reduce(total, reduction="sum") / weight)
         refuse_infinite(mean, "loss")
-        accelerator.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
-        self.optimizer.step()
-        self.schedule.step()
-        self.optimizer.zero_grad()
+        engine.step(learning_rate=learning_rate(number, self.config))
         tokens = sum(batch.labels_RT.numel() for batch in batches)
         return Taken(mean, tokens * accelerator.num_processes)
 
-    def _synchronized(self, last: bool) -> contextlib.AbstractContextManager[None]:
-        """Share gradients between processes only with the last batch of a step."""
-        return contextlib.nullcontext() if last else self.accelerator.no_sync(self.model)
-
 
 def refuse_infinite(value: float, what: str) -> None:
-    """Stop before weights that are no numbers reach a checkpoint."""
+    """Stop before weights that are no numbers come of it."""
     if not math.isfinite(value):
         raise TrainingError(
-            f"the {what} is {value}; the last checkpoint is intact: "
-            "lower learning_rate or raise warmup_steps, then start again"
+            f"the {what} is {value}; what was saved before is intact: begin anew with a lower "
+            "learning_rate or a higher warmup_steps"
         )
 
 
@@ -100,9 +82,14 @@ def decay_groups(model: nn.Module, config: TrainingConfig) -> list[dict[str, Any
     """Split the weights that train into those that decay and those that do not."""
     trains = [p for p in model.parameters() if p.requires_grad]
     return [
-        {"params": [p for p in trains if p.dim() >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in trains if p.dim() < 2], "weight_decay": 0.0},
+        {"params": [p for p in trains if dimensions(p) >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in trains if dimensions(p) < 2], "weight_decay": 0.0},
     ]
+
+
+def learning_rate(step: int, config: TrainingConfig) -> float:
+    """The learning rate of a step, from 0."""
+    return config.learning_rate * rate(step, config)
 
 
 def rate(step: int, config: TrainingConfig) -> float:

@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 import torch
 from accelerate import Accelerator
 from accelerate.logging import get_logger
-from torch import nn
 from transformers import PreTrainedModel
 
 from genrec.training.batches import Position, StepStream
 from genrec.training.checkpoints import BestWeights, Checkpoints, Progress
 from genrec.training.config import TrainingConfig
 from genrec.training.journal import Journal, flat
-from genrec.training.learner import Learner, refuse_infinite
+from genrec.training.learner import Learner, learning_rate
+from genrec.training.shards import in_shards, whole_model
 from genrec.training.with_loss import ModelWithLoss
 
 log = get_logger(__name__)  # speaks in the main process only
@@ -30,10 +30,10 @@ class Trained(NamedTuple):
     """Optimizer steps done."""
 
     best_step: int
-    """The step whose weights the model has now."""
+    """The step that validated best."""
 
     best_score: float
-    """What they validated at."""
+    """What it validated at."""
 
     seconds: float
     """How long this call took; a run that was killed had taken some before."""
@@ -52,6 +52,9 @@ def train(
 ) -> Trained:
     """Train a model, validate it as it goes, and leave the best weights in it.
 
+    Weights that lie in shards stay in shards, those of the last step; :func:`load_best` sets the
+    best ones of any run in a model that was made anew.
+
     A run that was killed goes on from its newest checkpoint in ``folder`` with the losses that it
     would have had.
 
@@ -66,7 +69,7 @@ def train(
         run_config: What trackers note about the run.
 
     Raises:
-        TrainingError: When the loss or a weight is not finite.
+        TrainingError: When the loss or a weight is not finite, or the disk is full.
     """
     began = time.monotonic()
     torch.manual_seed(config.seed + accelerator.process_index)
@@ -81,7 +84,7 @@ def train(
     progress = checkpoints.restore() or Progress(0, Position(0, 0))
     if progress.step:
         log.info("going on from step %d", progress.step)
-    journal = Journal(folder / "metrics.jsonl", accelerator, steps=config.steps, done=progress.step)
+    journal = Journal(folder / "metrics.jsonl", accelerator, steps=config.steps, done=progress)
 
     steps = stream.read(progress.position)
     while progress.step < config.steps:
@@ -90,26 +93,27 @@ def train(
             rows, rank=accelerator.process_index, world=accelerator.num_processes,
             micro_rows=config.micro_rows,
         )  # fmt: skip
-        journal.add(learner.step(batches))
+        journal.add(learner.step(batches, number=progress.step))
         progress = Progress(progress.step + 1, position)
         if _due(progress, config.log_every, config):
-            journal.write_progress(progress.step, learning_rate=learner.learning_rate)
+            journal.write_progress(
+                progress.step, learning_rate=learning_rate(progress.step, config)
+            )
         if _due(progress, config.validate_every, config):
-            learner.model.eval()
-            with accelerator.autocast():
-                scores = validate(model)
-            better = best.offer(learner.model, score=scores[score], step=progress.step)
+            with whole_model(model, learner.engine.model), accelerator.autocast():
+                scores = validate(model.eval())
+            better = best.offer(model, score=scores[score], step=progress.step)
             journal.write(progress.step, {f"validation/{k}": v for k, v in scores.items()})
             shown = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
             log.info("step %d: %s%s", progress.step, shown, " (best)" if better else "")
             journal.restart_clock()
         if _due(progress, config.checkpoint_every, config):
-            refuse_infinite(_sum_of_weights(model), "sum of weights")
-            checkpoints.save(progress)
+            checkpoints.save(progress._replace(losses=journal.unwritten), model)
             journal.restart_clock()
     journal.close()
-    best.load_into(with_loss)
     with_loss.release()
+    if not in_shards(model):
+        best.load_into(model)
     assert best.step is not None
     assert best.score is not None
     return Trained(progress.step, best.step, best.score, time.monotonic() - began)
@@ -117,7 +121,3 @@ def train(
 
 def _due(progress: Progress, every: int, config: TrainingConfig) -> bool:
     return progress.step % every == 0 or progress.step == config.steps
-
-
-def _sum_of_weights(model: nn.Module) -> float:
-    return float(torch.stack([p.detach().float().sum() for p in model.parameters()]).sum())
