@@ -180,7 +180,7 @@ def features_by(model: FlamingoForCausalLM, *, dtype: torch.dtype = torch.float1
     def encode(pixels_U3HW: Tensor) -> Tensor:
         was_training = model.vision_model.training
         model.vision_model.eval()
-        found_USD = model.encode_pictures(preprocessing.normalise(pixels_U3HW))
+        found_USD = model.encode_pictures(preprocessing.normalise(pixels_U3HW.to(model.device)))
         model.vision_model.train(was_training)
         kept_USD = found_USD.to("cpu", dtype)
         if not kept_USD.isfinite().all():

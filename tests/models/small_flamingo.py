@@ -28,18 +28,23 @@ VOCABULARY, PICTURE_TOKEN, WIDTH, VISION_WIDTH = 50, 4, 32, 16
 
 SHAPE = {
     "vocab_size": VOCABULARY, "hidden_size": WIDTH, "intermediate_size": 48,
-    "num_hidden_layers": 4, "num_attention_heads": 2, "max_position_embeddings": 64,
+    "num_attention_heads": 2, "max_position_embeddings": 64,
     "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
 }  # fmt: skip
 GROUPED = SHAPE | {"num_key_value_heads": 1, "head_dim": 16}
 
+
+def _decoder(family, config, **shape):
+    return lambda layers=4: family(config(**shape, num_hidden_layers=layers))
+
+
 LANGUAGE_MODELS = {
-    "llama": lambda: LlamaForCausalLM(LlamaConfig(**GROUPED, tie_word_embeddings=True)),
-    "qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**GROUPED, tie_word_embeddings=False)),
-    "gemma2": lambda: Gemma2ForCausalLM(Gemma2Config(**GROUPED)),
-    "gemma3": lambda: Gemma3ForCausalLM(Gemma3TextConfig(**GROUPED, sliding_window=8)),
-    "gpt_neox": lambda: GPTNeoXForCausalLM(GPTNeoXConfig(**SHAPE)),
-    "opt": lambda: OPTForCausalLM(OPTConfig(**SHAPE, ffn_dim=48, word_embed_proj_dim=WIDTH)),
+    "llama": _decoder(LlamaForCausalLM, LlamaConfig, **GROUPED, tie_word_embeddings=True),
+    "qwen3": _decoder(Qwen3ForCausalLM, Qwen3Config, **GROUPED, tie_word_embeddings=False),
+    "gemma2": _decoder(Gemma2ForCausalLM, Gemma2Config, **GROUPED),
+    "gemma3": _decoder(Gemma3ForCausalLM, Gemma3TextConfig, **GROUPED, sliding_window=8),
+    "gpt_neox": _decoder(GPTNeoXForCausalLM, GPTNeoXConfig, **SHAPE),
+    "opt": _decoder(OPTForCausalLM, OPTConfig, **SHAPE, ffn_dim=48, word_embed_proj_dim=WIDTH),
 }
 
 VISION = {
@@ -55,11 +60,16 @@ VISION_MODELS = {
 
 
 def small_flamingo(
-    kind: str = "llama", *, vision: str = "vit", open_gates: bool = True, **changes
+    kind: str = "llama",
+    *,
+    layers: int = 4,
+    vision: str = "vit",
+    open_gates: bool = True,
+    **changes,
 ) -> FlamingoForCausalLM:
     """Put a model together; its gates stand open unless it is to be as new."""
     torch.manual_seed(0)
-    language_model, vision_model = LANGUAGE_MODELS[kind](), VISION_MODELS[vision]()
+    language_model, vision_model = LANGUAGE_MODELS[kind](layers), VISION_MODELS[vision]()
     config = FlamingoConfig(
         text_config=language_model.config, vision_config=vision_model.config,
         **({"latents": 3, "resampler_layers": 1, "resampler_heads": 2,

@@ -138,5 +138,5 @@ def put_latents(
             f"but a picture has {latents} latents; set picture_tokens of the prompts to {latents}"
         )
     nth_M = torch.arange(len(place_M), device=place_M.device) % latents
-    chosen_MD = sight.latents_UCD[picture_M, nth_M].to(x_RTD.dtype)
+    chosen_MD = sight.latents_UCD[picture_M, nth_M].to(x_RTD)
     return x_RTD.flatten(0, 1).index_copy(0, place_M, chosen_MD).view_as(x_RTD)

@@ -169,7 +169,7 @@ class FlamingoForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[mis
 
     def encode_pictures(self, pixel_values: Tensor) -> Tensor:
         """Return the encoder's features of pictures, of shape (U, S, D)."""
-        pixel_values = pixel_values.to(self.vision_model.device, self.vision_model.dtype)
+        pixel_values = pixel_values.to(self.vision_model.dtype)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.freeze_vision):
             features_USD: Tensor = self.vision_model(pixel_values=pixel_values).last_hidden_state
         return features_USD
