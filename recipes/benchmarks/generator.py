@@ -26,6 +26,7 @@ from genrec.prompts import (
 )
 from genrec.semantic_ids import SemanticIds
 from genrec.serving import TransformersRecommender
+from genrec.tokenization import AssignmentConfig, RQKMeansConfig
 from genrec.training import (
     StepStream,
     Trained,
@@ -39,6 +40,12 @@ from genrec.training import (
 WORDLESS = Tasks(
     {"recommend": Task(name="recommend", version=1, prompts=("{history}",), answer="item")}
 )
+
+QUANTIZER = RQKMeansConfig(codebook_sizes=(32, 256, 256), components=64, separate=False)
+"""A coarse first level is easier to predict. No level need tell near duplicates apart, since a
+last one counts the items that share all codes."""
+
+COUNTED = AssignmentConfig(strategy="extra_level")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,7 +28,6 @@ from genrec.eval import bootstrap, compare, evaluate, ndcg_at, recall_at
 from genrec.eval.intervals import Ints, Statistics
 from genrec.semantic_ids import SemanticIds
 from genrec.tokenization import (
-    AssignmentConfig,
     CollaborativeConfig,
     RQKMeansConfig,
     SemanticTokenizer,
@@ -36,7 +35,13 @@ from genrec.tokenization import (
     item_texts,
     text_features,
 )
-from recipes.benchmarks.generator import GeneratorConfig, benchmark_data, train_generator
+from recipes.benchmarks.generator import (
+    COUNTED,
+    QUANTIZER,
+    GeneratorConfig,
+    benchmark_data,
+    train_generator,
+)
 
 Name = Literal["ours", "random", "letter"]
 
@@ -52,15 +57,13 @@ class Config:
     features: Path = Path("runs/benchmarks/features")
     """Where the features of texts are kept."""
 
-    ids: tuple[Name, ...] = ("ours", "random", "letter")
+    ids: tuple[Name, ...] = ("ours", "letter", "random")
     """The IDs to compare; the first are compared with each of the others."""
 
     seeds: tuple[int, ...] = (0, 1, 2)
     """One run each. A seed decides all that is made: the tokenizer, random IDs, the generator."""
 
-    quantizer: RQKMeansConfig = field(
-        default_factory=lambda: RQKMeansConfig(codebook_sizes=(32, 256, 256), components=64)
-    )
+    quantizer: RQKMeansConfig = QUANTIZER
     """The quantizer of our IDs; a last level counts the items that share all codes."""
 
     collaborative: CollaborativeConfig = field(default_factory=lambda: CollaborativeConfig(dim=128))
@@ -90,7 +93,7 @@ def our_ids(dataset: Dataset, split: Split, config: Config, seed: int) -> Semant
     )  # fmt: skip
     features_NF = np.hstack([text_features(texts, cache=config.features), together_ND])
     return SemanticTokenizer.train(
-        features_NF, config.quantizer, assignment=AssignmentConfig(strategy="extra_level"),
+        features_NF, config.quantizer, assignment=COUNTED,
         catalogue=dataset.catalogue, seed=seed,
     ).ids  # fmt: skip
 
@@ -164,4 +167,5 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    main(parse_args(Config, __doc__))
+    options = ["--quick=true" if option == "--quick" else option for option in sys.argv[1:]]
+    main(parse_args(Config, __doc__, options))
