@@ -9,7 +9,16 @@ from genrec.eval.content_knn import ContentKNNConfig, ContentKNNRecommender
 from genrec.eval.harness import ProtocolError, evaluate
 from genrec.eval.intervals import Comparison, Interval, bootstrap, compare
 from genrec.eval.item_knn import ItemKNNConfig, ItemKNNRecommender, tune_item_knn
-from genrec.eval.questions import RANKING_TASKS, TASKS, LeakError, TaskError, sample_users
+from genrec.eval.questions import (
+    RANKING_TASKS,
+    TASKS,
+    LeakError,
+    Question,
+    Questions,
+    Task,
+    TaskError,
+    sample_users,
+)
 from genrec.eval.ranking import hit_rate_at, mrr_at, ndcg_at, recall_at
 from genrec.eval.report import summarize, write_report
 from genrec.eval.results import Results, TaskResults
@@ -29,7 +38,10 @@ __all__ = [
     "MeanRatingRecommender",
     "PopularityRecommender",
     "ProtocolError",
+    "Question",
+    "Questions",
     "Results",
+    "Task",
     "TaskError",
     "TaskResults",
     "bootstrap",

@@ -1,8 +1,8 @@
 """One protocol for all: ask a recommender about held-out events, and score what it answers.
 
 Rankings are over the whole catalogue, never over sampled candidates, which order models differently
-(https://doi.org/10.1145/3394486.3403226). A hit is the very item, not one that shares its semantic
-ID.
+(https://doi.org/10.1145/3394486.3403226); the task ``direct`` alone is about candidates. A hit is
+the very item, not one that shares its semantic ID.
 
 Shape letters in this file: E events, K places of a ranking.
 """
@@ -17,12 +17,21 @@ from tqdm import tqdm
 
 from genrec.data import Dataset
 from genrec.eval.intervals import Ints
-from genrec.eval.questions import RANKING_TASKS, Bools, Question, Questions, refuse_leaks
+from genrec.eval.questions import (
+    RANKING_TASKS,
+    RATING_TASKS,
+    TEXT_TASKS,
+    Bools,
+    Question,
+    Questions,
+    refuse_leaks,
+)
 from genrec.eval.ranking import CUTOFFS, MISSED, ranking_statistics
 from genrec.eval.ratings import parse_rating, rating_statistics
-from genrec.eval.results import Ranked, Rated, Results, TaskResults, Written
+from genrec.eval.results import Chosen, Ranked, Rated, Results, TaskResults, Written
+from genrec.eval.selections import selection_statistics
 from genrec.eval.texts import text_statistics
-from genrec.recommender import Ranking, Recommender, Request
+from genrec.recommender import Ranking, Rater, Rating, Recommender, Request, Selector
 
 Answer = TypeVar("Answer")
 
@@ -60,6 +69,7 @@ def evaluate(
     batch_size: int = 256,
     train: Bools | None = None,
     exclude_history: bool = True,
+    candidates: int = 10,
     progress: bool = False,
 ) -> Results:
     """Ask a recommender about held-out events and score its answers.
@@ -73,13 +83,13 @@ def evaluate(
         recommender: Anything that follows the protocol.
         dataset: The data that the events are of.
         events: Rows of the interactions to predict, such as ``split.test``.
-        tasks: Some of ``recommend``, ``search``, ``rate`` and ``explain``; each is scored on the
-            events that have what it needs.
+        tasks: Some of ``questions.TASKS``; each is scored on the events that have what it needs.
         k: Length of the rankings to ask for.
         batch_size: Requests per call of the recommender, which may split them further.
         train: Which events the recommender learned from, to check that no target is among them.
         exclude_history: Whether requests exclude the items of their history, as is usual for
             Amazon's data, where nobody reviews an item twice.
+        candidates: How many items ``direct`` and ``select`` choose among.
         progress: Whether to show a bar.
 
     Raises:
@@ -91,14 +101,18 @@ def evaluate(
     refuse_leaks(dataset.interactions, events, train)
     results = {}
     for task in tasks:
-        questions = Questions.about(dataset, events, task, exclude_history=exclude_history)
+        questions = Questions.about(
+            dataset, events, task, exclude_history=exclude_history, candidates=candidates
+        )
         batches = _batches(questions, batch_size, progress=progress)
         if task in RANKING_TASKS:
             results[task] = _rank(recommender, questions, batches, k)
-        elif task == "rate":
+        elif task in RATING_TASKS:
             results[task] = _rate(recommender, questions, batches)
+        elif task in TEXT_TASKS:
+            results[task] = _write(recommender, questions, batches)
         else:
-            results[task] = _explain(recommender, questions, batches)
+            results[task] = _select(recommender, questions, batches)
     return Results(results)
 
 
@@ -128,6 +142,7 @@ def _rank(
         statistics=ranking_statistics(rank_E, questions.user_E, cutoffs=cutoffs),
         counts={"requests": len(event_E), **counts},
         seconds=seconds,
+        candidates=questions.candidates,
     )
 
 
@@ -162,22 +177,31 @@ def _judge(ranking: Ranking, question: Question, *, item_count: int, k: int) -> 
 def _rate(
     recommender: Recommender, questions: Questions, batches: Iterator[list[Question]]
 ) -> TaskResults:
-    target_E, predicted_E = np.zeros((2, len(questions)))
+    def rate(requests: Sequence[Request]) -> list[Rating]:
+        if isinstance(recommender, Rater):
+            return recommender.rate(requests)
+        numbers = map(parse_rating, recommender.generate(requests))
+        return [Rating(expected=number, likeliest=number) for number in numbers]
+
+    target_E, predicted_E, likeliest_E = np.zeros((3, len(questions)))
     seconds = 0.0
-    for e, (question, answer, share) in enumerate(_ask(recommender.generate, batches)):
-        target_E[e], predicted_E[e] = question.rating, parse_rating(answer)
+    for e, (question, answer, share) in enumerate(_ask(rate, batches)):
+        target_E[e], predicted_E[e], likeliest_E[e] = question.rating, *answer
         seconds += share
     return TaskResults(
         task=questions.task,
         event_E=questions.event_E,
-        answers=Rated(target_E=target_E, predicted_E=predicted_E),
-        statistics=rating_statistics(predicted_E, target_E, questions.user_E),
+        answers=Rated(target_E=target_E, predicted_E=predicted_E, likeliest_E=likeliest_E),
+        statistics=rating_statistics(
+            predicted_E, target_E, questions.user_E, likeliest_E=likeliest_E
+        ),
         counts={"requests": len(questions), "unparsable": int(np.isnan(predicted_E).sum())},
         seconds=seconds,
+        candidates=questions.candidates,
     )
 
 
-def _explain(
+def _write(
     recommender: Recommender, questions: Questions, batches: Iterator[list[Question]]
 ) -> TaskResults:
     references, answers, seconds = [], [], 0.0
@@ -195,6 +219,37 @@ def _explain(
             "empty": sum(not answer.strip() for answer in answers),
         },
         seconds=seconds,
+        candidates=questions.candidates,
+    )
+
+
+def _select(
+    recommender: Recommender, questions: Questions, batches: Iterator[list[Question]]
+) -> TaskResults:
+    if not isinstance(recommender, Selector):
+        raise ProtocolError(
+            f"{type(recommender).__name__} has no method 'select', so it cannot be asked to; "
+            "leave the task out"
+        )
+    fitting, chosen, seconds, foreign = [], [], 0.0, 0
+    for question, rows, share in _ask(recommender.select, batches):
+        fitting.append(question.fitting)
+        chosen.append(tuple(rows))
+        foreign += len(set(rows) - set(question.request.candidates))
+        seconds += share
+    return TaskResults(
+        task=questions.task,
+        event_E=questions.event_E,
+        answers=Chosen(fitting=tuple(fitting), chosen=tuple(chosen)),
+        statistics=selection_statistics(chosen, fitting, questions.user_E),
+        counts={
+            "requests": len(questions),
+            "named": sum(map(len, chosen)),
+            "invalid": foreign,
+            "empty": sum(not rows for rows in chosen),
+        },
+        seconds=seconds,
+        candidates=questions.candidates,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from genrec.eval.findings import Findings
 from genrec.eval.intervals import Comparison, Interval
 from genrec.eval.plots import GREY, PALETTE, plot_at_k, plot_intervals
-from genrec.eval.questions import RANKING_TASKS
+from genrec.eval.questions import RANKING_TASKS, TEXT_TASKS
 from genrec.eval.results import TaskResults
 from genrec.eval.showcase import WrittenText, showcase, written_texts
 from genrec.eval.table import number, shown_metrics
@@ -21,8 +21,13 @@ _TEXTS_SHOWN: Final = 5
 _HEADINGS: Final = {
     "recommend": "What comes next",
     "search": "Search",
+    "direct": "The best of some candidates",
+    "select": "All that fit among some candidates",
     "rate": "Ratings",
+    "preference": "Ratings read from reviews",
     "explain": "Explanations",
+    "explain_rated": "Explanations of a rating",
+    "summarize": "Summaries of reviews",
 }
 
 
@@ -141,7 +146,7 @@ def _section(task: str, findings: Findings, colours: Mapping[str, str]) -> Secti
     columns = shown_metrics(metrics, task)
     main = _main_metric(task, next(iter(metrics.values())))
     texts = []
-    if task == "explain" and findings.subject in found:
+    if task in TEXT_TASKS and findings.subject in found:
         texts = written_texts(found[findings.subject], findings.dataset, count=_TEXTS_SHOWN)
     return Section(
         task=task,

@@ -1,23 +1,47 @@
 """What a recommender is asked about held-out events, and the proof that no answer is in it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import polars as pl
 
 from genrec.data import Dataset, Interactions
+from genrec.data.interactions import EXTRAS
 from genrec.eval.intervals import Ints
 from genrec.recommender import Request
 
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
 
-RANKING_TASKS = ("recommend", "search")
+RANKING_TASKS = ("recommend", "search", "direct")
 """Tasks that are answered by a ranking of items."""
 
-TASKS = (*RANKING_TASKS, "rate", "explain")
+RATING_TASKS = ("rate", "preference")
+"""Tasks that are answered by a rating."""
+
+TEXT_TASKS = ("explain", "explain_rated", "summarize")
+"""Tasks that are answered by a text."""
+
+Task = Literal[
+    "recommend", "search", "direct", "select", "rate", "preference", "explain", "explain_rated",
+    "summarize",
+]  # fmt: skip
+TASKS: tuple[Task, ...] = get_args(Task)
 """All tasks that can be scored."""
+
+MOST_FITTING = 3
+"""Of the candidates of a selection, at most so many fit (UniMP, appendix A.2)."""
+
+_NEEDED = {
+    "search": ("query",),
+    "rate": ("rating",),
+    "preference": ("text", "rating"),
+    "explain": ("text",),
+    "explain_rated": ("text", "rating"),
+    "summarize": ("text", "summary"),
+}
 
 
 class LeakError(ValueError):
@@ -40,7 +64,10 @@ class Question(NamedTuple):
     """What the user gave it; NaN where there is none."""
 
     text: str
-    """What the user wrote about it; empty where there is nothing."""
+    """What the user wrote about it, or for ``summarize`` its summary; empty for nothing."""
+
+    fitting: tuple[int, ...] = ()
+    """The candidates that are right, where there are candidates."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +82,21 @@ class Questions:
     exclude_history: bool = True
     """Whether answers must not name items that the user has met before."""
 
+    candidates: int = 10
+    """How many items ``direct`` and ``select`` choose among: the right ones, and others that the
+    user never meets, drawn by the event's number and so the same for all methods."""
+
     @classmethod
     def about(
-        cls, dataset: Dataset, events: Ints, task: str, *, exclude_history: bool = True
+        cls,
+        dataset: Dataset,
+        events: Ints,
+        task: str,
+        *,
+        exclude_history: bool = True,
+        candidates: int = 10,
     ) -> "Questions":
-        """Keep the events that have what the task needs: a query, a rating, or a text.
+        """Keep the events that have what the task needs, such as a query, a rating, or a text.
 
         Raises:
             TaskError: When the task is unknown, or no event has what it needs.
@@ -69,12 +106,12 @@ class Questions:
         events = np.asarray(events, dtype=np.int64)
         askable = events[_has_what_it_needs(dataset.interactions, events, task)]
         if len(events) and not len(askable):
-            needed = {"search": "a query", "rate": "a rating", "explain": "a text"}[task]
+            needed = " and ".join(f"a {name}" for name in _NEEDED[task])
             raise TaskError(
                 f"no event of {dataset.name} has {needed}, so {task!r} cannot be scored; "
                 "leave the task out"
             )
-        return cls(dataset, task, askable, exclude_history)
+        return cls(dataset, task, askable, exclude_history, candidates)
 
     def __len__(self) -> int:
         return len(self.event_E)
@@ -86,21 +123,73 @@ class Questions:
 
     def __iter__(self) -> Iterator[Question]:
         interactions, task = self.dataset.interactions, self.task
-        query_E, text_E = (_texts(interactions, self.event_E, name) for name in ("query", "text"))
-        for event, query, text in zip(self.event_E.tolist(), query_E, text_E, strict=True):
-            history = tuple(_history(interactions, event).tolist())
-            target, rating = int(interactions.item[event]), float(interactions.rating[event])
-            names_target = task not in RANKING_TASKS
-            request = Request(
-                task=task,
-                history=history,
-                ratings=_ratings(interactions, event),
-                query=query if task == "search" else None,
-                item=target if names_target else None,
-                rating=rating if task == "explain" and not np.isnan(rating) else None,
-                exclude=history if self.exclude_history and not names_target else (),
-            )
-            yield Question(event, request, target, rating, text or "")
+        written = "summary" if task == "summarize" else "text"
+        for event in self.event_E.tolist():
+            item, rating = int(interactions.item[event]), float(interactions.rating[event])
+            fitting, candidates = self._choice(event)
+            request = self._before(event)
+            if task == "search":
+                request = replace(request, query=self._text(event, "query"))
+            elif task in ("preference", "summarize"):
+                request = Request(task=task, review=self._text(event, "text"))
+            elif task in ("rate", "explain", "explain_rated"):
+                told = None if task == "rate" or np.isnan(rating) else rating
+                request = replace(request, item=item, rating=told, exclude=())
+            elif candidates:
+                only = candidates if task == "direct" else None
+                request = replace(request, candidates=candidates, only=only)
+            yield Question(event, request, item, rating, self._text(event, written), fitting)
+
+    def _before(self, event: int) -> Request:
+        """Tell all that the user did before an event, and when, where and how it happens."""
+        interactions = self.dataset.interactions
+        history = tuple(_history(interactions, event).tolist())
+        past = slice(event - len(history), event)
+        return Request(
+            task=self.task,
+            history=history,
+            ratings=_ratings(interactions, event),
+            behaviours=self._told("behaviour", past),
+            scenarios=self._told("scenario", past),
+            times=tuple(interactions.time[past].tolist()),
+            behaviour=self._text(event, "behaviour") or None,
+            scenario=self._text(event, "scenario") or None,
+            time=int(interactions.time[event]),
+            exclude=history if self.exclude_history else (),
+        )
+
+    def _choice(self, event: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Draw the items that fit and, among others, all that there are to choose from.
+
+        For a selection these are the item of the event and some that its user meets next.
+        """
+        if self.task not in ("direct", "select"):
+            return (), ()
+        interactions, items = self.dataset.interactions, len(self.dataset.catalogue)
+        user = int(interactions.user_of[event])
+        start, stop = interactions.offsets[user : user + 2].tolist()
+        draw = np.random.default_rng([event, items])
+        count = int(draw.integers(1, MOST_FITTING + 1)) if self.task == "select" else 1
+        met_before = set(interactions.item[start:event].tolist())
+        coming = dict.fromkeys(interactions.item[event : min(event + count, stop)].tolist())
+        first, *later = coming
+        fitting = (first, *(item for item in later if item not in met_before))
+        foreign = np.setdiff1d(np.arange(items), interactions.item[start:stop])
+        count = min(max(self.candidates - len(fitting), 0), len(foreign))
+        others = draw.choice(foreign, size=count, replace=False).tolist()
+        return fitting, tuple(draw.permutation([*fitting, *others]).tolist())
+
+    def _text(self, event: int, name: str) -> str:
+        column = self._columns[name]
+        return "" if column is None else column[event] or ""
+
+    def _told(self, name: str, past: slice) -> tuple[str | None, ...]:
+        column = self._columns[name]
+        return () if column is None else tuple(column[past].to_list())
+
+    @cached_property
+    def _columns(self) -> dict[str, pl.Series | None]:
+        return {name: self.dataset.interactions.column(name) for name in EXTRAS}
 
 
 def sample_users(interactions: Interactions, events: Ints, count: int, *, seed: int) -> Ints:
@@ -173,12 +262,13 @@ def _name(interactions: Interactions, event: int) -> str:
 
 
 def _has_what_it_needs(interactions: Interactions, events: Ints, task: str) -> Bools:
-    if task == "rate":
-        return ~np.isnan(interactions.rating[events])
-    if task in ("search", "explain"):
-        texts = _texts(interactions, events, "query" if task == "search" else "text")
-        return np.array([bool(text) for text in texts], dtype=np.bool_)
-    return np.ones(len(events), dtype=np.bool_)
+    able_E = np.ones(len(events), dtype=np.bool_)
+    for name in _NEEDED.get(task, ()):
+        if name == "rating":
+            able_E &= ~np.isnan(interactions.rating[events])
+        else:
+            able_E &= np.array([bool(text) for text in _texts(interactions, events, name)], bool)
+    return able_E
 
 
 def _texts(interactions: Interactions, events: Ints, name: str) -> list[str | None]:

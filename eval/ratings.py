@@ -23,18 +23,27 @@ def parse_rating(text: str) -> float:
     return float(text) if _NUMBER.fullmatch(text) else math.nan
 
 
-def rating_statistics(predicted_E: Floats, target_E: Floats, user_E: Ints) -> Statistics:
+def rating_statistics(
+    predicted_E: Floats, target_E: Floats, user_E: Ints, *, likeliest_E: Floats | None = None
+) -> Statistics:
     """Describe MAE and RMSE over the predictions that are numbers.
 
     Args:
         predicted_E: The predictions, NaN where there is none.
         target_E: What the users gave.
         user_E: The user of each event.
+        likeliest_E: The likeliest rating of each event, for a method that also has that; one that
+            predicts a single number is scored by it twice.
     """
     parsed_E = ~np.isnan(predicted_E)
-    errors = (absolute_errors(predicted_E, target_E), squared_errors(predicted_E, target_E))
-    stat_ES = np.column_stack([*(np.where(parsed_E, e, 0.0) for e in errors), parsed_E])
-    return Statistics(("mae", "rmse"), stat_ES, user_E, _combine, lower_is_better=True)
+    errors = [
+        np.where(parsed_E, error(given_E, target_E), 0.0)
+        for given_E in (predicted_E if likeliest_E is None else likeliest_E, predicted_E)
+        for error in (absolute_errors, squared_errors)
+    ]
+    names = ("mae-likeliest", "rmse-likeliest", "mae", "rmse")
+    stat_ES = np.column_stack([*errors, parsed_E])
+    return Statistics(names, stat_ES, user_E, _combine, lower_is_better=True)
 
 
 def absolute_errors(predicted_E: Floats, target_E: Floats) -> Floats:
@@ -54,5 +63,6 @@ def squared_errors(predicted_E: Floats, target_E: Floats) -> Floats:
 
 
 def _combine(sum_RS: Floats) -> Floats:
-    mae_R, mse_R = np.moveaxis(means(sum_RS), -1, 0)
-    return np.stack([mae_R, np.sqrt(mse_R)], axis=-1)
+    mean_R4 = means(sum_RS)
+    mean_R4[..., 1::2] = np.sqrt(mean_R4[..., 1::2])
+    return mean_R4

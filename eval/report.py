@@ -14,8 +14,8 @@ from genrec.data import Dataset
 from genrec.eval.findings import Findings
 from genrec.eval.intervals import LEVEL, RESAMPLES, Comparison, Interval
 from genrec.eval.page import render_page
-from genrec.eval.questions import Question, Questions
-from genrec.eval.results import Ranked, Rated, Results, TaskResults
+from genrec.eval.questions import RATING_TASKS, TEXT_TASKS, Question, Questions
+from genrec.eval.results import Chosen, Ranked, Rated, Results, TaskResults
 from genrec.recommender import Request
 
 RESULTS_FILE: Final = "results.json"
@@ -110,8 +110,11 @@ def samples(
     """
     for task in findings.tasks:
         found = findings.of(task)
-        events = next(iter(found.values())).event_E
-        for e, question in enumerate(Questions.about(findings.dataset, events, task)):
+        first = next(iter(found.values()))
+        questions = Questions.about(
+            findings.dataset, first.event_E, task, candidates=first.candidates
+        )
+        for e, question in enumerate(questions):
             sample = _asked(question, findings.dataset)
             if prompt_of is not None:
                 sample["prompt"] = prompt_of(question.request)
@@ -186,9 +189,12 @@ def _asked(question: Question, dataset: Dataset) -> dict[str, Any]:
     }
     if request.query is not None:
         sample["query"] = request.query
-    if request.task == "rate":
+    if request.candidates:
+        sample["candidates"] = [ids[item] for item in request.candidates]
+        sample["fitting"] = [ids[item] for item in question.fitting]
+    if request.task in RATING_TASKS:
         sample["rating"] = question.rating
-    if request.task == "explain":
+    if request.task in TEXT_TASKS:
         sample["text"] = question.text
     return sample
 
@@ -201,6 +207,8 @@ def _answer(result: TaskResults, e: int, dataset: Dataset) -> Any:
         return {"rank": rank, "items": named}
     if isinstance(answers, Rated):
         return _to_json(float(answers.predicted_E[e]))
+    if isinstance(answers, Chosen):
+        return {"items": [ids[item] for item in answers.chosen[e]]}
     return answers.answers[e]
 
 

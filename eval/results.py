@@ -13,7 +13,7 @@ from genrec.eval.intervals import Floats, Interval, Ints, Statistics, bootstrap
 
 @dataclass(frozen=True, eq=False)
 class Ranked:
-    """Answers to ``recommend`` or ``search``."""
+    """Answers to ``recommend``, ``search`` or ``direct``."""
 
     target_E: Ints
     """The right items."""
@@ -27,7 +27,7 @@ class Ranked:
 
 @dataclass(frozen=True, eq=False)
 class Rated:
-    """Answers to ``rate``."""
+    """Answers to ``rate`` or ``preference``."""
 
     target_E: Floats
     """What the users gave."""
@@ -35,10 +35,24 @@ class Rated:
     predicted_E: Floats
     """What was predicted; NaN where the answer is no number."""
 
+    likeliest_E: Floats
+    """The likeliest rating, where a method tells it beside the expected one; else the same."""
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """Answers to ``select``."""
+
+    fitting: tuple[tuple[int, ...], ...]
+    """The items that were right to choose."""
+
+    chosen: tuple[tuple[int, ...], ...]
+    """The items that were chosen."""
+
 
 @dataclass(frozen=True, eq=False)
 class Written:
-    """Answers to ``explain``."""
+    """Answers in text, such as to ``explain``."""
 
     references: tuple[str, ...]
     """What the users wrote."""
@@ -55,7 +69,7 @@ class TaskResults:
     event_E: Ints
     """The events asked about, as rows of the interactions."""
 
-    answers: Ranked | Rated | Written
+    answers: Ranked | Rated | Written | Chosen
     """What was answered, event by event: what runs are paired by."""
 
     statistics: Statistics
@@ -66,6 +80,9 @@ class TaskResults:
 
     seconds: float
     """How long the recommender took to answer all requests."""
+
+    candidates: int = 10
+    """How many items there were to choose among, in tasks that name them."""
 
     @cached_property
     def metrics(self) -> dict[str, Interval]:

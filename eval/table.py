@@ -4,17 +4,23 @@ import math
 from collections.abc import Mapping, Sequence
 
 from genrec.eval.intervals import Interval
+from genrec.eval.questions import RANKING_TASKS, RATING_TASKS, TEXT_TASKS
 from genrec.eval.results import Results
 
 SHOWN = {
-    "recommend": ("hr@1", "hr@5", "hr@10", "ndcg@5", "ndcg@10", "mrr@10"),
-    "search": ("hr@1", "hr@5", "hr@10", "ndcg@5", "ndcg@10", "mrr@10"),
-    "rate": ("mae", "rmse"),
-    "explain": ("bleu-1", "bleu-4", "rouge-1", "rouge-2", "rouge-l"),
+    **dict.fromkeys(RANKING_TASKS, ("hr@1", "hr@5", "hr@10", "ndcg@5", "ndcg@10", "mrr@10")),
+    **dict.fromkeys(RATING_TASKS, ("mae", "mae-likeliest", "rmse-likeliest", "rmse")),
+    **dict.fromkeys(TEXT_TASKS, ("bleu-1", "bleu-4", "rouge-1", "rouge-2", "rouge-l")),
+    "select": ("precision", "recall", "f1"),
 }
 """The metrics worth a column, by task."""
 
-DIGITS = {"recommend": 4, "search": 4, "rate": 3, "explain": 1}
+DIGITS = {
+    **dict.fromkeys(RANKING_TASKS, 4),
+    **dict.fromkeys(RATING_TASKS, 3),
+    **dict.fromkeys(TEXT_TASKS, 1),
+    "select": 3,
+}
 """Digits behind the point, by task."""
 
 

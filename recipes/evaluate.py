@@ -27,6 +27,7 @@ from genrec.eval import (
     MeanRatingRecommender,
     PopularityRecommender,
     Results,
+    Task,
     TaskError,
     evaluate,
     sample_users,
@@ -55,8 +56,11 @@ class Config:
     baselines: tuple[Baseline, ...] = get_args(Baseline)
     """What stands beside the model."""
 
-    tasks: tuple[Literal["recommend", "search", "rate", "explain"], ...] = ("recommend",)
+    tasks: tuple[Task, ...] = ("recommend",)
     """What is scored; every method does those that it can."""
+
+    candidates: int = 10
+    """How many items the tasks direct and select choose among."""
 
     split: SplitConfig = field(default_factory=SplitConfig)
     """The split that the model was trained on; its test events are predicted."""
@@ -94,7 +98,7 @@ def main(config: Config) -> None:
         print(f"{name}: {', '.join(tasks)} for {len(events):,} events", flush=True)
         results[name] = evaluate(
             recommender, dataset, events, tasks=tasks, k=config.k, train=split.train,
-            progress=sys.stderr.isatty(),
+            candidates=config.candidates, progress=sys.stderr.isatty(),
         )  # fmt: skip
     page = write_report(
         config.out, results, dataset, summary=summarize(results, subject=MODEL),
@@ -136,10 +140,9 @@ def load_model(path: Path, dataset: Dataset, *, beams: int) -> Recommender:
 
 def optimum_of(dataset: Dataset) -> Recommender | None:
     """Open the toy shop that the data are of again; other data have no known optimum."""
-    info = dataset.info
-    if "toy_shop" not in info.get("source", ""):
+    if "toy_shop" not in dataset.info.get("source", ""):
         return None
-    shop = toy_shop(ToyShopConfig(**info["config"]), seed=info["seed"])
+    shop = toy_shop(ToyShopConfig(**dataset.info["config"]), seed=dataset.info["seed"])
     return shop.optimum if shop.dataset == dataset else None
 
 

@@ -2,7 +2,8 @@
 
 :mod:`genrec.data.toy_shop` gives the equations.
 
-Shape letters in this file: B requests, N items, C categories, T tastes, L longest history.
+Shape letters in this file: B requests, N items, C categories, T tastes, L longest history,
+R ratings.
 """
 
 import dataclasses
@@ -10,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -25,7 +26,7 @@ from genrec.data.toy_process import (
 )
 from genrec.data.toy_queries import ToyQueries
 from genrec.data.toy_texts import explanation
-from genrec.recommender import Ranking, Request
+from genrec.recommender import Ranking, Rating, Request
 
 _REQUESTS_AT_ONCE = 1024
 
@@ -54,6 +55,8 @@ class ToyOptimum:
     """
 
     process: ToyProcess
+
+    tasks: ClassVar = ("recommend", "search", "direct", "rate", "explain")
 
     def posterior(self, requests: Sequence[Request]) -> Floats:
         """Return the probability of each taste given each request's history, of shape (B, T)."""
@@ -104,7 +107,7 @@ class ToyOptimum:
             assert request.item is not None  # _with_item_bought refuses it
             reason_T = self.process.reason_TN[:, request.item]
             if request.task == "rate":
-                mean = taste_T @ (RATING_SHARES @ RATINGS)[WISHES_MET[reason_T]]
+                mean = float(self._ratings(taste_T, request.item) @ RATINGS)
                 answers.append(str(round(mean)))
             elif request.task == "explain":
                 reason = int(np.bincount(reason_T, weights=taste_T).argmax())
@@ -116,6 +119,24 @@ class ToyOptimum:
                     "it answers 'rate' and 'explain', and ranks with recommend()"
                 )
         return answers
+
+    def rate(self, requests: Sequence[Request]) -> list[Rating]:
+        """Tell the mean and the mode of the posterior of each rating."""
+        for request in requests:
+            if request.task != "rate":
+                raise ValueError(f"the toy shop's optimum rates nothing for {request.task!r}")
+        taste_BT = self.posterior([_with_item_bought(request) for request in requests])
+        ratings = []
+        for taste_T, request in zip(taste_BT, requests, strict=True):
+            assert request.item is not None  # _with_item_bought refuses it
+            share_R = self._ratings(taste_T, request.item)
+            ratings.append(Rating(float(share_R @ RATINGS), float(RATINGS[share_R.argmax()])))
+        return ratings
+
+    def _ratings(self, taste_T: Floats, item: int) -> Floats:
+        """Return the probability of each rating of an item, of shape (R,)."""
+        share_R: Floats = taste_T @ RATING_SHARES[WISHES_MET[self.process.reason_TN[:, item]]]
+        return share_R
 
     @cached_property
     def _queries(self) -> ToyQueries:
@@ -199,7 +220,8 @@ def _with_item_bought(request: Request) -> Request:
         request,
         history=(*request.history, request.item),
         ratings=(*ratings, request.rating if request.task == "explain" else None),
-    )
+        behaviours=(), scenarios=(), times=(),
+    )  # fmt: skip
 
 
 def _rank(request: Request, chance_N: Floats, k: int) -> Ranking:

@@ -259,6 +259,7 @@ def test_a_rating_is_the_rounded_mean_given_history_and_purchase():
         for rating in range(1, 6)
     )
     assert SMALL.generate([request]) == [str(round(mean))]
+    assert SMALL.rate([request])[0].expected == pytest.approx(mean)
 
 
 def test_ratings_are_better_predicted_than_by_their_mean(sample):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from genrec.data import Dataset, leave_one_out
 from genrec.eval import LeakError, ProtocolError, evaluate
 from genrec.eval.ranking import MISSED
-from genrec.recommender import Ranking
+from genrec.recommender import Ranking, Rating
 from tests.eval.written import Oracle, written
 
 TWO = written({"ann": [3, 1, 4], "bob": [1, 5, 9]})
@@ -101,7 +101,45 @@ def test_ratings_are_scored_and_what_is_no_number_is_counted():
     oracle = Oracle(text=lambda request: "3" if request.item == 1 else "no idea")
     result = evaluate(oracle, dataset, np.array([1, 3, 5]), tasks=["rate"])["rate"]
     assert result.counts == {"requests": 2, "unparsable": 1}
-    assert {name: metric.value for name, metric in result.metrics.items()} == {"mae": 1, "rmse": 1}
+    assert (result.metrics["mae"].value, result.metrics["rmse"].value) == (1, 1)
+
+
+def test_a_recommender_that_knows_the_chances_of_ratings_is_scored_by_both_its_numbers():
+    class Unsure(Oracle):
+        def rate(self, requests):
+            return [Rating(expected=3.5, likeliest=5.0) for _ in requests]
+
+    dataset = written({"ann": [3, 1]}, ratings={"ann": [5, 4]})
+    result = evaluate(Unsure(), dataset, np.array([1]), tasks=["rate"])["rate"]
+    assert result.metrics["mae"].value == 0.5
+    assert result.metrics["mae-likeliest"].value == 1
+
+
+def test_selections_are_scored_and_what_was_no_candidate_is_counted():
+    class Chooser(Oracle):
+        def select(self, requests):
+            self.requests += requests
+            return [() if request.history[0] == 1 else (4, 99) for request in requests]
+
+    chooser = Chooser()
+    result = evaluate(chooser, TWO, LAST, tasks=["select"], candidates=4)["select"]
+    assert result.counts == {"requests": 2, "named": 2, "invalid": 1, "empty": 1}
+    assert result.answers.fitting == ((4,), (9,))
+    assert {name: metric.value for name, metric in result.metrics.items()} == pytest.approx(
+        {"precision": 0.25, "recall": 0.5, "f1": 1 / 3}
+    )
+    assert all(len(request.candidates) == 4 for request in chooser.requests)
+
+
+def test_who_cannot_select_is_not_asked_to():
+    with pytest.raises(ProtocolError, match="Oracle has no method 'select'"):
+        evaluate(Oracle(), TWO, LAST, tasks=["select"])
+
+
+def test_direct_recommendations_are_out_of_the_candidates():
+    results = scored(lambda request: request.candidates, tasks=["direct"], k=5, candidates=5)
+    assert results["direct"].counts["invalid"] == 0
+    assert (results.ranks != MISSED).all()
 
 
 def test_explanations_are_scored_and_empty_ones_are_counted():

@@ -5,6 +5,7 @@ import pytest
 
 from genrec.data import Dataset, leave_one_out
 from genrec.eval.questions import LeakError, Questions, TaskError, refuse_leaks
+from genrec.recommender import Request
 from tests.eval.written import written
 
 
@@ -58,8 +59,53 @@ def test_an_explanation_is_asked_with_the_rating_to_explain():
     assert (question.request.item, question.request.rating, question.text) == (1, 2.0, "too big")
 
 
+def test_candidates_are_the_target_and_items_that_the_user_never_meets():
+    dataset = written({"ann": [3, 1, 4, 5], "bob": [2, 7]})
+    question = ask(dataset, [2], "direct", candidates=6)[0]
+    assert question.fitting == (4,)
+    assert len(set(question.request.candidates)) == 6
+    assert 4 in question.request.candidates
+    assert not {3, 1, 5} & set(question.request.candidates)
+    assert question.request.only == question.request.candidates
+
+
+def test_all_methods_choose_among_the_same_candidates():
+    dataset = written({"ann": [3, 1, 4, 5], "bob": [2, 7]})
+    first, again = (ask(dataset, events, "select") for events in ([2, 5], [5]))
+    assert first[1].request == again[0].request
+
+
+def test_fitting_items_are_those_that_the_user_meets_next():
+    dataset = written({f"user {u}": [0, 1, 2, 3, 1, 4] for u in range(40)})
+    chosen = [q.fitting for q in ask(dataset, range(2, 6 * 40, 6), "select")]
+    assert set(chosen) == {(2,), (2, 3)}  # item 1 was met before
+
+
+def test_a_small_catalogue_has_fewer_candidates():
+    dataset = written({"ann": [3, 1, 4]}, items=5)
+    assert sorted(ask(dataset, [2], "direct")[0].request.candidates) == [0, 2, 4]
+
+
+def test_when_the_user_did_what_comes_along():
+    question = ask(written({"ann": [3, 1, 4]}), [2])[0]
+    assert (question.request.times, question.request.time) == ((0, 1), 2)
+
+
+def test_a_review_is_asked_about_without_its_user():
+    dataset = written({"ann": [3, 1]}, ratings={"ann": [5, 2]}, texts={"ann": ["a", "too big"]})
+    question = ask(dataset, [1], "preference")[0]
+    assert question.request == Request(task="preference", review="too big")
+    assert question.rating == 2.0
+
+
 @pytest.mark.parametrize(
-    ("task", "needed"), [("search", "a query"), ("rate", "a rating"), ("explain", "a text")]
+    ("task", "needed"),
+    [
+        ("search", "a query"),
+        ("rate", "a rating"),
+        ("explain", "a text"),
+        ("summarize", "a text and a summary"),
+    ],
 )
 def test_a_task_that_the_data_cannot_carry_is_refused(task, needed):
     with pytest.raises(TaskError, match=f"no event of written has {needed}"):

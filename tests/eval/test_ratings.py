@@ -23,12 +23,27 @@ def test_anything_else_is_no_rating(text):
 def test_errors_of_three_predictions():
     predicted_E, target_E = np.array([4.0, 2.0, 5.0]), np.array([5.0, 2.0, 3.0])
     statistics = rating_statistics(predicted_E, target_E, np.arange(3))
-    assert statistics.values == pytest.approx({"mae": 1.0, "rmse": math.sqrt(5 / 3)})
+    errors = {"mae": 1.0, "rmse": math.sqrt(5 / 3)}
+    twice = {f"{name}-likeliest": error for name, error in errors.items()}
+    assert statistics.values == pytest.approx(errors | twice)
+
+
+def test_the_likeliest_rating_has_errors_of_its_own():
+    predicted_E, likeliest_E, target_E = (
+        np.array([4.5, 2.0]),
+        np.array([5, 1.0]),
+        np.array([5, 3.0]),
+    )
+    values = rating_statistics(predicted_E, target_E, np.arange(2), likeliest_E=likeliest_E).values
+    assert values == pytest.approx({
+        "mae-likeliest": 1, "rmse-likeliest": math.sqrt(2), "mae": 0.75, "rmse": math.sqrt(0.625)
+    })  # fmt: skip
 
 
 def test_what_is_no_number_is_left_out_of_the_errors():
     predicted_E, target_E = np.array([4.0, np.nan]), np.array([5.0, 1.0])
-    assert rating_statistics(predicted_E, target_E, np.arange(2)).values == {"mae": 1, "rmse": 1}
+    values = rating_statistics(predicted_E, target_E, np.arange(2)).values
+    assert (values["mae"], values["rmse"]) == (1, 1)
 
 
 def test_no_number_at_all_gives_no_error_value():
