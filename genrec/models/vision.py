@@ -89,7 +89,8 @@ class Preprocessing:
             left = (picture.width - self.width) // 2
             top = (picture.height - self.height) // 2
             picture = picture.crop((left, top, left + self.width, top + self.height))
-        return np.asarray(picture.convert("RGB"), dtype=np.uint8).transpose(2, 0, 1)
+        pixels_HW3 = np.asarray(picture.convert("RGB"), dtype=np.uint8)
+        return np.ascontiguousarray(pixels_HW3.transpose(2, 0, 1))
 
     def normalise(self, pixels_U3HW: Tensor) -> Tensor:
         """Turn pixels of 0 to 255 into the floats that an encoder takes."""

@@ -11,7 +11,13 @@ import torch
 from genrec.data import Catalogue
 from genrec.prompts import AnswerError
 from genrec.recommender import Ranking, Rater, Recommender, Request, Selector, Turn
-from genrec.serving.bundle import load_bundle, load_calibration, load_renderer, model_directory
+from genrec.serving.bundle import (
+    load_bundle,
+    load_calibration,
+    load_pictures,
+    load_renderer,
+    model_directory,
+)
 from genrec.serving.transformers_engine import TransformersRecommender
 from genrec.serving.vllm_engine import VLLMConfig, VLLMRecommender
 
@@ -77,11 +83,13 @@ class GenRec:
             MissingDependencyError: When the engine's package is not installed.
         """
         if engine == "transformers":
-            model, renderer = load_bundle(path, dtype=dtype)
+            bundle = load_bundle(path, dtype=dtype)
+            model, renderer = bundle
             model.to(device or _best_device())
             local = TransformersRecommender(
                 model, renderer, beams=beams, batch_size=batch_size, progress=progress,
                 calibration=load_calibration(path),
+                pictures=load_pictures(path, bundle, progress=progress),
             )  # fmt: skip
             return cls(local, renderer.catalogue)
         if engine != "vllm":

@@ -6,6 +6,8 @@ does not fit.
 """
 
 import dataclasses
+import logging
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,16 +19,19 @@ import genrec
 from genrec.artifacts import ArtifactError, check_same, read_json, write_directory, write_json
 from genrec.config import to_dict
 from genrec.data import Catalogue
-from genrec.models import load_pretrained
+from genrec.models import FlamingoForCausalLM, PictureStore, load_pretrained
 from genrec.prompts import PromptConfig, Renderer, Task, Tasks, Vocabulary
 from genrec.semantic_ids import SemanticIds
 from genrec.serving.ratings import Calibration
+
+log = logging.getLogger(__name__)
 
 FORMAT = 2
 
 # In a folder of their own: vLLM takes every .safetensors beside the model's for weights.
 _ITEMS = Path("catalogue", "items.parquet")
 _IDS = Path("catalogue", "semantic_ids.safetensors")
+_PICTURES = "pictures"
 
 
 class Bundle(NamedTuple):
@@ -53,6 +58,7 @@ def save_bundle(
         info: How the model came to be; kept in ``genrec.json`` under ``training``.
         calibration: How to read the model's probabilities of ratings, where that was fitted.
     """
+    _check_pictures(model, renderer)
     with write_directory(path) as folder:
         model.save_pretrained(str(folder))
         renderer.vocabulary.save(folder)
@@ -84,7 +90,35 @@ def load_bundle(path: Path | str, *, dtype: torch.dtype = torch.float32) -> Bund
     renderer = load_renderer(path)
     folder = str(model_directory(path))
     model = load_pretrained(folder, dtype=dtype, vocabulary_size=len(renderer.vocabulary))
+    _check_pictures(model, renderer)
     return Bundle(model.eval(), renderer)
+
+
+def load_pictures(
+    path: Path | str, bundle: Bundle, *, progress: bool = False
+) -> PictureStore | None:
+    """Find the pictures for a model that sees them; ``None`` for one that does not.
+
+    What the encoder makes of them is kept beside the model in the folder ``pictures``, so that only
+    the first call computes it. Where nothing can be written it is kept in memory alone.
+
+    Args:
+        path: The directory that the bundle was loaded from.
+        bundle: The model, on its device, and its renderer.
+        progress: Whether to show a bar.
+    """
+    model, renderer = bundle
+    if not renderer.config.pictures or not isinstance(model, FlamingoForCausalLM):
+        return None
+    if model.config.fusion == "none":
+        return None
+    folder: Path | None = model_directory(path)
+    if not os.access(folder / _PICTURES if (folder / _PICTURES).exists() else folder, os.W_OK):
+        log.warning("%s cannot be written, so its pictures are encoded at every start", folder)
+        folder = None
+    return PictureStore.for_model(
+        model, renderer.catalogue, folder=folder and folder / _PICTURES, progress=progress
+    )
 
 
 def load_renderer(path: Path | str) -> Renderer:
@@ -142,6 +176,18 @@ def _read_record(folder: Path) -> dict[str, Any]:
             f"format {FORMAT}; fine-tune again, or install genrec {record.get('genrec')}"
         )
     return record
+
+
+def _check_pictures(model: PreTrainedModel, renderer: Renderer) -> None:
+    """Refuse prompts with other marks than a model puts latents in the places of."""
+    if not renderer.config.pictures or not isinstance(model, FlamingoForCausalLM):
+        return
+    marks, latents = renderer.config.picture_tokens, model.config.latents
+    if model.config.fusion == "early" and marks != latents:
+        raise ValueError(
+            f"prompts have {marks} [IMG] tokens a picture, but early fusion makes {latents} "
+            f"latents of it; set picture_tokens of the prompts to {latents}"
+        )
 
 
 def _read_catalogue(path: Path) -> Catalogue:

@@ -32,6 +32,7 @@ from genrec.decoding import (
     score_answers,
     search_scored,
 )
+from genrec.models import FlamingoConfig
 from genrec.optional import require
 from genrec.prompts import Answer, Renderer
 from genrec.recommender import Ranking, Rating, Request
@@ -260,7 +261,13 @@ class _Engine:
         self, path: Path | str, renderer: Renderer, config: VLLMConfig, dtype: torch.dtype
     ) -> None:
         self._vllm = require("vllm", extra="vllm", why="VLLMRecommender")
-        if AutoConfig.from_pretrained(str(path)).is_encoder_decoder:
+        shape = AutoConfig.from_pretrained(str(path))
+        if shape.model_type == FlamingoConfig.model_type:
+            raise ValueError(
+                f"{path} holds a model that sees pictures by cross-attention, which vLLM does not "
+                "know; use the engine 'transformers'"
+            )
+        if shape.is_encoder_decoder:
             raise ValueError(
                 f"{path} holds an encoder-decoder, but vLLM runs decoders alone; "
                 "use the engine 'transformers'"
