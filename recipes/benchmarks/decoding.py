@@ -4,8 +4,9 @@
     python recipes/benchmarks/decoding.py --quick
 
 transformers searches by ``prefix_allowed_tokens_fn`` over a dictionary, as most projects of the
-field do. The model has random weights; how long it takes does not depend on them. The last line is
-JSON.
+field do. The model has random weights; how long it takes does not depend on them. Then what the
+constraint alone costs is measured on catalogues of up to 10 million items, and beams under random
+constraints are checked one by one. The last line is JSON.
 """
 
 import dataclasses
@@ -14,7 +15,8 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +26,16 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from genrec.config import parse_args, to_dict
 from genrec.decoding import Beams, Stepper, TokenTrie, beam_search, make_stepper, search
 from genrec.semantic_ids import SemanticIds
+
+if not __package__:  # run by its path
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from recipes.benchmarks.catalogues import (
+    build,
+    check_beams,
+    count_invalid,
+    mask_seconds,
+    random_ids,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +66,13 @@ class Config:
 
     repeats: int = 3
     """Runs of our search, of which the fastest counts. transformers runs once."""
+
+    catalogues: tuple[int, ...] = (10_000, 100_000, 1_000_000, 10_000_000)
+    """Sizes of the catalogues on which the constraint is measured; the last and the first tell
+    how it grows."""
+
+    checked: int = 1_000_000
+    """Beams to check under random constraints."""
 
     device: str = "cpu"
     """Device of the model."""
@@ -147,20 +166,28 @@ def fastest(run: Callable[[], Beams], repeats: int) -> Measured:
     return min(measured, key=lambda m: m.seconds)
 
 
-def invalid(beams: Beams, items: int) -> int:
-    """Count the places that hold no item, or one that the same request already has."""
-    sorted_BK = beams.items_BK.sort(dim=1).values
-    outside = (sorted_BK < 0) | (sorted_BK >= items)
-    return int(outside.sum() + (sorted_BK.diff(dim=1) == 0).sum())
+def measure_catalogues(config: Config) -> dict[str, Any]:
+    """Print what index and mask cost at every size, and return what the summary tells."""
+    print(f"\n{'items':>12}{'build s':>10}{'MB / million':>14}{'mask ms':>10}")
+    masks, seconds = [], 0.0
+    for items in config.catalogues:
+        trie, seconds = build(items, config.codebook_sizes, seed=config.seed)
+        masks.append(mask_seconds(trie, requests=config.prompts, beams=config.beams))
+        megabytes = trie.bytes / items
+        print(f"{items:>12,}{seconds:>10.2f}{megabytes:>14.0f}{1000 * masks[-1]:>10.3f}")
+    return {
+        "growth_10k_to_10m": round(masks[-1] / masks[0], 3),
+        "build_seconds_10m": round(seconds, 2),
+    }
 
 
 def main(config: Config) -> None:
     if config.quick:
-        config = dataclasses.replace(config, prompts=8, tokens=100, beams=10, layers=4, width=256)
-    rng = np.random.default_rng(config.seed)
-    numbers = rng.choice(np.prod(config.codebook_sizes), size=config.items, replace=False)
-    codes_NL = np.stack(np.unravel_index(numbers, config.codebook_sizes), axis=1)
-    ids = SemanticIds(codes_NL.astype(np.int32), config.codebook_sizes)
+        config = dataclasses.replace(
+            config, prompts=8, tokens=100, beams=10, layers=4, width=256, checked=20_000,
+            catalogues=config.catalogues[::3],
+        )  # fmt: skip
+    ids = random_ids(config.items, config.codebook_sizes, seed=config.seed)
     start = time.perf_counter()
     trie = TokenTrie.from_semantic_ids(ids, config.words).to(config.device)
     build_seconds = time.perf_counter() - start
@@ -180,12 +207,19 @@ def main(config: Config) -> None:
         (f"index of {config.items} items, once", build_seconds),
     ):
         print(f"{name:<34}{seconds:>10.3f}{1000 * seconds / config.prompts:>14.1f}")
+    mask = mask_seconds(trie, requests=config.prompts, beams=config.beams)
+    growth = measure_catalogues(config)
+    checked = check_beams(trie.to("cpu"), at_least=config.checked, seed=config.seed)
+    print(f"\n{checked.beams:,} beams under random constraints: {checked.invalid} break a rule")
     apart = (ours.beams.log_probs_BK - theirs.beams.log_probs_BK).abs().max()
     result = {
         "speedup_vs_transformers": round(theirs.seconds / ours.seconds, 2),
         "identical": torch.equal(ours.beams.items_BK, theirs.beams.items_BK),
         "largest_score_difference": float(apart),
-        "invalid": invalid(ours.beams, config.items),
+        "constraint_share": round(mask / ours.seconds, 5),
+        **growth,
+        "invalid": count_invalid(ours.beams, config.items) + checked.invalid,
+        "checked": checked.beams,
         "search_share": round(free.seconds / ours.seconds, 4),
         "seconds": round(ours.seconds, 3),
         "seconds_transformers": round(theirs.seconds, 3),

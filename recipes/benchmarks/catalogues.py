@@ -1,0 +1,147 @@
+"""What the constraint of beam search costs and holds, whatever the model and the catalogue's size.
+
+Shape letters in this file: B requests, W beams, K items wanted, V vocabulary.
+"""
+
+import time
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genrec.decoding import Beams, Constraints, ItemSet, TokenTrie, search
+from genrec.decoding.trie import TrieLevel
+from genrec.semantic_ids import SemanticIds
+
+Bools = np.ndarray[Any, np.dtype[np.bool_]]
+
+
+class Index(NamedTuple):
+    """The index of a catalogue, with what it cost."""
+
+    trie: TokenTrie
+    build_seconds: float
+
+
+def random_ids(items: int, sizes: tuple[int, ...], *, seed: int) -> SemanticIds:
+    """Draw different codes for every item."""
+    rng = np.random.default_rng(seed)
+    numbers = np.unique(rng.integers(np.prod(sizes), size=items + items // 50 + 1000))
+    numbers = rng.permutation(numbers)[:items]
+    codes_NL = np.stack(np.unravel_index(numbers, sizes), axis=1)
+    return SemanticIds(codes_NL.astype(np.int32), sizes)
+
+
+def build(items: int, sizes: tuple[int, ...], *, seed: int) -> Index:
+    """Index a random catalogue whose tokens begin at 0."""
+    ids = random_ids(items, sizes, seed=seed)
+    start = time.perf_counter()
+    trie = TokenTrie.from_semantic_ids(ids, 0)
+    return Index(trie, time.perf_counter() - start)
+
+
+def mask_seconds(trie: TokenTrie, *, requests: int, beams: int, repeats: int = 50) -> float:
+    """Time all that the constraint adds to a search: what may follow each beam, and the mask.
+
+    The beams are at nodes drawn at random; every level takes its fastest run.
+    """
+    total, parents = 0.0, 1
+    for level in trie.levels:
+        width = min(beams, parents)
+        node_BW = torch.randint(parents, (requests, width), device=trie.device)
+        score_BWC = torch.zeros(requests, width, level.width, device=trie.device)
+        total += min(_seconds(level, node_BW, score_BWC) for _ in range(repeats))
+        parents = len(level.token_M)
+    return total
+
+
+def _seconds(level: TrieLevel, node_BW: Tensor, score_BWC: Tensor) -> float:
+    start = time.perf_counter()
+    score_BWC.masked_fill(~level.children(node_BW).is_present, -torch.inf).amax().item()
+    return time.perf_counter() - start
+
+
+@dataclass
+class Noise:
+    """A stepper whose model says something else at every step."""
+
+    requests: int
+    vocabulary: int
+    generator: torch.Generator
+
+    def prefill(self) -> Tensor:
+        """Return logits of the first token."""
+        return self._draw(1)
+
+    def step(self, token_BW: Tensor, parent_BW: Tensor) -> Tensor:
+        """Return logits of the next token of every beam."""
+        return self._draw(token_BW.shape[1])
+
+    def _draw(self, width: int) -> Tensor:
+        shape = (self.requests, width, self.vocabulary)
+        return 5 * torch.randn(shape, generator=self.generator)
+
+
+class Checked(NamedTuple):
+    """How many beams were looked at, and how many of them broke a rule."""
+
+    beams: int
+    invalid: int
+
+
+def check_beams(trie: TokenTrie, *, at_least: int, seed: int, requests: int = 32) -> Checked:
+    """Search under random constraints, and count beams that are invalid, twice, outside or missing.
+
+    Every request has its own set of items it may name, of any size from one item to all, by a mix
+    of the ways to say so; what is allowed is worked out again from the raw sets.
+    """
+    rng = np.random.default_rng(seed)
+    noise = Noise(requests, trie.vocabulary_end, torch.Generator().manual_seed(seed))
+    looked_at = invalid = 0
+    while looked_at < at_least:
+        allowed, constraints = _random_constraints(trie, requests, rng)
+        beams = int(rng.integers(1, 100))
+        found = search(noise, trie, beams=beams, constraints=constraints)
+        for items_K, allowed_N in zip(found.items_BK.numpy(), allowed, strict=True):
+            named = items_K[items_K >= 0]
+            # Every beam leads to an allowed item, so a short ranking is one that lost some.
+            missing = min(beams, int(allowed_N.sum())) - len(np.unique(named))
+            invalid += int((~allowed_N[named]).sum()) + abs(missing)
+            looked_at += len(named)
+    return Checked(looked_at, invalid)
+
+
+def _random_constraints(
+    trie: TokenTrie, requests: int, rng: np.random.Generator
+) -> tuple[list[Bools], Constraints]:
+    items = len(trie)
+    in_stock = rng.random(items) < rng.choice([0.01, 0.3, 0.99])
+    stock = ItemSet.from_mask(trie, in_stock)
+    allowed: list[Bools] = []
+    exclude, only, within = [], [], []
+    while len(allowed) < requests:
+        held = bool(rng.integers(2))
+        banned, named = (
+            rng.choice(items, int(rng.integers(items // 10)), replace=False) for _ in range(2)
+        )
+        wanted = named if rng.integers(2) else None
+        allowed_N = in_stock.copy() if held else np.ones(items, dtype=bool)
+        if wanted is not None:
+            allowed_N &= np.isin(np.arange(items), wanted)
+        allowed_N[banned] = False
+        if not allowed_N.any():
+            continue  # it would be refused, which tests see to
+        allowed.append(allowed_N)
+        exclude.append(banned)
+        only.append(wanted)
+        within.append(stock if held else None)
+    return allowed, Constraints.from_items(trie, exclude=exclude, only=only, within=within)
+
+
+def count_invalid(beams: Beams, items: int) -> int:
+    """Count the places that hold no item, or one that the same request already has."""
+    sorted_BK = beams.items_BK.sort(dim=1).values
+    outside = (sorted_BK < 0) | (sorted_BK >= items)
+    return int(outside.sum() + (sorted_BK.diff(dim=1) == 0).sum())
