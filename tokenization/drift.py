@@ -19,9 +19,9 @@ RETRAIN_BEYOND: Final = 0.1
 """Share of new items beyond the 99th percentile of training. Items that the quantizer has not seen
 are always described a little worse: docs/tokenizer.md has the shares without any drift."""
 
-WATCH_MOVED: Final = 0.1
-RETRAIN_MOVED: Final = 0.25
-"""Share of new items that found the codes nearest to them full."""
+WATCH_COST: Final = 0.05
+RETRAIN_COST: Final = 0.1
+"""By how much errors grow, as a share of them, since the codes nearest to new items are taken."""
 
 SIGNIFICANT: Final = 0.01
 """Chance of such a difference without drift, above which a share beyond says nothing."""
@@ -45,7 +45,10 @@ class Drift:
     """Mean error of the training items."""
 
     error: float
-    """Mean error of the new items."""
+    """Mean error of the new items by the codes nearest to them."""
+
+    final_error: float
+    """Mean error of the new items by the codes that they got."""
 
     training_quantiles: tuple[float, ...]
     """Errors of the training items at :data:`QUANTILES`."""
@@ -66,12 +69,17 @@ class Drift:
     """Share of new items whose nearest codes were taken, so that they got others."""
 
     @property
+    def cost(self) -> float:
+        """By how much the new items' errors grew since the codes nearest to them were taken."""
+        return self.final_error / self.error - 1 if self.error > 0 else 0.0
+
+    @property
     def verdict(self) -> Literal["keep", "watch", "retrain"]:
         """What to do with the tokenizer."""
         beyond = self.beyond_share if self.p_value < SIGNIFICANT else 0.0
-        if beyond >= RETRAIN_BEYOND or self.moved_share >= RETRAIN_MOVED:
+        if beyond >= RETRAIN_BEYOND or self.cost >= RETRAIN_COST:
             return "retrain"
-        if beyond >= WATCH_BEYOND or self.moved_share >= WATCH_MOVED:
+        if beyond >= WATCH_BEYOND or self.cost >= WATCH_COST:
             return "watch"
         return "keep"
 
@@ -80,7 +88,8 @@ class Drift:
         """The verdict with its reason."""
         reason = (
             f"{self.beyond_share:.1%} of {self.items:,} new items lie beyond the 99th percentile "
-            f"of training, {self.moved_share:.1%} found their codes taken"
+            f"of training; {self.moved_share:.1%} found their codes taken, which adds "
+            f"{self.cost:.1%} to the error"
         )
         return {
             "keep": f"keep the tokenizer: {reason}",
@@ -115,8 +124,16 @@ class Drift:
         return cls(**plain)
 
 
-def measure_drift(training_N: Features, new_M: Features, moved_M: Bools) -> Drift:
+def measure_drift(
+    training_N: Features, new_M: Features, final_M: Features, moved_M: Bools
+) -> Drift:
     """Compare the reconstruction errors of new items with those of training.
+
+    Args:
+        training_N: Errors of the training items by their nearest codes.
+        new_M: Errors of the new items by theirs.
+        final_M: Errors of the new items by the codes that they got.
+        moved_M: Which of them got other codes than the nearest.
 
     Raises:
         ValueError: When one side has no items.
@@ -129,6 +146,7 @@ def measure_drift(training_N: Features, new_M: Features, moved_M: Bools) -> Drif
         items=len(new_M),
         training_error=float(training_N.mean(dtype=np.float64)),
         error=float(new_M.mean(dtype=np.float64)),
+        final_error=float(final_M.mean(dtype=np.float64)),
         training_quantiles=tuple(np.quantile(training_N, QUANTILES).tolist()),
         quantiles=tuple(np.quantile(new_M, QUANTILES).tolist()),
         worse_share=worse_share,

@@ -18,7 +18,6 @@ import torch
 from genrec.data import DataError
 from genrec.semantic_ids import SemanticIds
 from genrec.tokenization.arrays import Features, Rows
-from genrec.tokenization.drift import measure_drift
 from genrec.tokenization.encoding import quantize, reconstruction_errors
 from genrec.tokenization.ledger import Entries, Ledger
 from genrec.tokenization.quantizer import Quantizer
@@ -127,9 +126,7 @@ def remove_items(
     entries = ledger.entries
     if free:
         gone = _known_rows(ledger, item_ids)
-        freed_E = entries.freed_E.copy()
-        freed_E[gone] = True
-        entries = replace(entries, freed_E=freed_E)
+        entries = _freed(ledger, gone.tolist()).entries
     else:
         gone = ledger.present_rows(item_ids)
     rows_N = ledger.rows_N[~np.isin(ledger.rows_N, gone)]
@@ -138,7 +135,9 @@ def remove_items(
     return _commit(ledger, entries, rows_N, sizes, change=words, catalogue=catalogue)
 
 
-def update_items(ledger: Ledger, space: IdSpace, features_MF: Features, catalogue: Items) -> Ledger:
+def update_items(
+    ledger: Ledger, space: IdSpace, features_MF: Features, catalogue: Items, *, free: bool = False
+) -> Ledger:
     """Follow a catalogue: add what is new in it and remove what it lacks, in one version.
 
     Args:
@@ -146,6 +145,7 @@ def update_items(ledger: Ledger, space: IdSpace, features_MF: Features, catalogu
         space: The frozen tokenizer.
         features_MF: One row for each of :func:`new_rows`.
         catalogue: All items afterwards.
+        free: Let new items have the IDs of those that leave.
 
     Raises:
         ValueError: When features and new items differ in number.
@@ -157,14 +157,17 @@ def update_items(ledger: Ledger, space: IdSpace, features_MF: Features, catalogu
             "catalogue have no ID; give one row for each of new_items(catalogue)"
         )
     came = [catalogue.item_ids[row] for row in new.tolist()]
-    entries = ledger.entries + _new_entries(ledger, space, features_MF, came)
+    stay = {ledger.known[item_id] for item_id in catalogue.item_ids if item_id in ledger.known}
+    gone = [row for row in ledger.rows_N.tolist() if row not in stay]
+    before = _freed(ledger, gone) if free else ledger
+    entries = before.entries + _new_entries(before, space, features_MF, came)
     entry_of = ledger.known | {
         item_id: len(ledger.entries) + number for number, item_id in enumerate(came)
     }
     rows_N = np.array([entry_of[item_id] for item_id in catalogue.item_ids], dtype=np.int64)
-    back = len(rows_N) - len(came) - int(np.isin(ledger.rows_N, rows_N).sum())
-    gone = int((~np.isin(ledger.rows_N, rows_N)).sum())
-    words = f"added {len(came)}, removed {gone}" + (f", {back} came back" if back else "")
+    back = len(rows_N) - len(came) - (len(ledger.rows_N) - len(gone))
+    words = f"added {len(came)}, removed {len(gone)}" + (f", {back} came back" if back else "")
+    words += f", freed {len(gone)} IDs" if free and gone else ""
     return _commit(ledger, entries, rows_N, space.codebook_sizes, change=words, catalogue=catalogue)
 
 
@@ -207,7 +210,8 @@ def _new_entries(
     levels = len(space.codebook_sizes)
     if not item_ids:
         nothing = np.empty(0, dtype=np.float32)
-        return Entries([], np.empty((0, levels), np.int32), nothing, nothing.astype(np.bool_))
+        codes_0L, nobody = np.empty((0, levels), np.int32), nothing.astype(np.bool_)
+        return Entries([], codes_0L, nothing, nothing, nobody)
     x_MF = torch.from_numpy(np.ascontiguousarray(features_MF, dtype=np.float32))
     codes_MP = quantize(space.quantizer, x_MF)
     codes_ML, moved_M = seat(
@@ -215,8 +219,20 @@ def _new_entries(
         items_per_id=space.items_per_id,
     )  # fmt: skip
     log.info("%d new items, %d of them moved to IDs with room", len(item_ids), moved_M.sum())
-    error_M = reconstruction_errors(space.quantizer, x_MF, codes_MP) / space.variance
-    return Entries(item_ids, codes_ML, error_M.astype(np.float32), moved_M)
+    # A level beyond the quantizer's only counts; it describes nothing.
+    final_MP = torch.from_numpy(codes_ML[:, : codes_MP.shape[1]]).long()
+    error_M, final_error_M = (
+        reconstruction_errors(space.quantizer, x_MF, codes) / np.float32(space.variance)
+        for codes in (codes_MP, final_MP)
+    )
+    return Entries(item_ids, codes_ML, error_M, final_error_M, moved_M)
+
+
+def _freed(ledger: Ledger, rows: Sequence[int]) -> Ledger:
+    """Let others have the IDs of some entries."""
+    freed_E = ledger.entries.freed_E.copy()
+    freed_E[list(rows)] = True
+    return replace(ledger, entries=replace(ledger.entries, freed_E=freed_E))
 
 
 def _known_rows(ledger: Ledger, item_ids: Sequence[str]) -> Rows:
@@ -242,9 +258,8 @@ def _commit(
         rows_N = _in_order_of(catalogue, entries, rows_N)
     drift = None
     if ledger.changes and len(entries) > len(ledger.entries):
-        trained = ledger.changes[0].came
-        new: slice = slice(len(ledger.entries), None)
-        drift = measure_drift(entries.error_E[trained], entries.error_E[new], entries.moved_E[new])
+        new = np.arange(len(ledger.entries), len(entries))
+        drift = entries.drift(ledger.changes[0].came, new)
     return ledger.next(
         rows_N, entries=entries, change=change, drift=drift,
         catalogue=catalogue.fingerprint if catalogue is not None else "",

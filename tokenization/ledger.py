@@ -43,6 +43,9 @@ class Entries:
     error_E: Features
     """Reconstruction errors by the nearest codes, see :class:`genrec.tokenization.drift.Drift`."""
 
+    final_error_E: Features
+    """The same by the codes of their IDs."""
+
     moved_E: Bools
     """Whose nearest codes were taken."""
 
@@ -56,11 +59,19 @@ class Entries:
     def __len__(self) -> int:
         return len(self.item_ids)
 
+    def drift(self, trained: Rows, since: Rows) -> Drift:
+        """Compare some entries with those of training."""
+        return measure_drift(
+            self.error_E[trained], self.error_E[since], self.final_error_E[since],
+            self.moved_E[since],
+        )  # fmt: skip
+
     def __add__(self, other: "Entries") -> "Entries":
         return Entries(
             self.item_ids + other.item_ids,
             np.concatenate([self.codes_EL, other.codes_EL]),
             np.concatenate([self.error_E, other.error_E]),
+            np.concatenate([self.final_error_E, other.final_error_E]),
             np.concatenate([self.moved_E, other.moved_E]),
             np.concatenate([self.freed_E, other.freed_E]),
         )
@@ -173,10 +184,10 @@ class Ledger:
         """Find the entries of the items of a version, in the order of its catalogue.
 
         Raises:
-            ValueError: When there is no such version.
+            DataError: When there is no such version.
         """
         if not 1 <= version <= len(self.changes):
-            raise ValueError(f"there is no version {version}; there are 1 to {len(self.changes)}")
+            raise DataError(f"there is no version {version}; there are 1 to {len(self.changes)}")
         rows_N = np.empty(0, dtype=np.int64)
         for change in self.changes[:version]:
             rows_N = change.apply(rows_N)
@@ -204,8 +215,7 @@ class Ledger:
         since = self.rows_N[~np.isin(self.rows_N, trained)]
         if len(since) == 0:
             return None
-        error_E = self.entries.error_E
-        return measure_drift(error_E[trained], error_E[since], self.entries.moved_E[since])
+        return self.entries.drift(trained, since)
 
     def next(
         self,
@@ -252,6 +262,7 @@ class Ledger:
                 entries.codes_EL, dtype=pl.Array(pl.Int32, entries.codes_EL.shape[1])
             ),
             "error": entries.error_E,
+            "final_error": entries.final_error_E,
             "moved": entries.moved_E,
             "freed": entries.freed_E,
         }).write_parquet(folder / LEDGER_FILE)  # fmt: skip
@@ -280,7 +291,10 @@ class Ledger:
                 Entries(
                     table["item_id"].to_list(),
                     table["codes"].to_numpy().astype(np.int32),
-                    *(table[name].to_numpy() for name in ("error", "moved", "freed")),
+                    *(
+                        table[name].to_numpy()
+                        for name in ("error", "final_error", "moved", "freed")
+                    ),
                 ),
                 tuple(
                     Change(*(arrays.get(f"{number}.{name}") for name in ("came", "gone", "order")))  # type: ignore[arg-type]

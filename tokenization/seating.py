@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from genrec.data import DataError
 from genrec.semantic_ids import Codes
 from genrec.tokenization.arrays import Bools, Features, Rows
 from genrec.tokenization.quantizer import Quantizer
@@ -51,11 +52,11 @@ def seat(
         items_per_id: Most items on one ID.
 
     Raises:
-        ValueError: When there are more items than free IDs.
+        DataError: When there are more items than free IDs.
     """
     free = math.prod(codebook_sizes) * items_per_id - len(taken_NL)
     if len(codes_MP) > free:
-        raise ValueError(
+        raise DataError(
             f"{len(codes_MP)} new items do not fit the {free} places that are free; free the IDs "
             "of removed items (free=True) or train a tokenizer with larger codebooks"
         )

@@ -128,16 +128,18 @@ class SemanticTokenizer:
         before = SemanticIds(codes_NL.cpu().numpy(), config.codebook_sizes)
         check_codebooks(before)
         ids, moved = assign(codes_NL, x_NF, quantizer, assignment)
-        error_N = reconstruction_errors(quantizer, x_NF, codes_NL) / variance
+        error_N = reconstruction_errors(quantizer, x_NF, codes_NL) / np.float32(variance)
         # An extra level only counts; it describes nothing.
         final_NL = torch.tensor(ids.codes_NL[:, : before.levels], dtype=torch.long, device=device)
-        final_error_N = reconstruction_errors(quantizer, x_NF, final_NL) / variance
+        final_error_N = reconstruction_errors(quantizer, x_NF, final_NL) / np.float32(variance)
         item_ids = catalogue.item_ids if catalogue else list(map(str, range(len(ids))))
         moved_N = np.isin(np.arange(len(ids)), moved)
         return cls(
             quantizer.cpu(),
             growth.start_ledger(
-                Entries(item_ids, ids.codes_NL, error_N, moved_N), ids.codebook_sizes, catalogue
+                Entries(item_ids, ids.codes_NL, error_N, final_error_N, moved_N),
+                ids.codebook_sizes,
+                catalogue,
             ),
             measure(
                 before, ids, moved=len(moved), labels=labels,
@@ -240,12 +242,16 @@ class SemanticTokenizer:
             self.ledger, item_ids, self.codebook_sizes, free=free, catalogue=catalogue
         )
 
-    def update(self, catalogue: growth.Items, features_MF: Features) -> Drift | None:
+    def update(
+        self, catalogue: growth.Items, features_MF: Features | None = None, *, free: bool = False
+    ) -> Drift | None:
         """Follow a catalogue in one version: add what is new in it and remove what it lacks.
 
         Args:
             catalogue: All items afterwards.
-            features_MF: One row for each of :meth:`new_items`, in that order.
+            features_MF: One row for each of :meth:`new_items`, in that order; may be left out where
+                there are none.
+            free: Let new items have the IDs of those that leave, see :meth:`remove`.
 
         Returns:
             How well the codes describe the new items; ``None`` when there are none.
@@ -253,10 +259,14 @@ class SemanticTokenizer:
         Raises:
             ValueError: When the features do not fit, or there are more items than free IDs.
         """
-        if len(features_MF) > 0:
+        if features_MF is None:
+            features_MF = np.empty((0, self.feature_dim), dtype=np.float32)
+        elif len(features_MF) > 0:
             check_features(features_MF)
             self._check_width(features_MF)
-        self.ledger = growth.update_items(self.ledger, self._space, features_MF, catalogue)
+        self.ledger = growth.update_items(
+            self.ledger, self._space, features_MF, catalogue, free=free
+        )
         return self.ledger.versions[-1].drift
 
     def rollback(self, version: int) -> None:

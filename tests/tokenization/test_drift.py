@@ -7,17 +7,19 @@ from genrec.tokenization.drift import Drift, mann_whitney, measure_drift
 TRAINING = np.arange(1, 101, dtype=np.float32)
 
 
-def drift(new: list[float], moved: int = 0) -> Drift:
+def drift(new: list[float], moved: int = 0, cost: float = 0.0) -> Drift:
     new_M = np.array(new, dtype=np.float32)
-    return measure_drift(TRAINING, new_M, np.arange(len(new)) < moved)
+    return measure_drift(TRAINING, new_M, new_M * (1 + cost), np.arange(len(new)) < moved)
 
 
 def test_the_report_worked_by_hand():
-    found = drift([50.5, 100.0, 0.0, 200.0], moved=1)
+    found = drift([50.5, 100.0, 0.0, 200.0], moved=1, cost=0.02)
     assert found.training_items == 100
     assert found.items == 4
     assert found.training_error == pytest.approx(50.5)
     assert found.error == pytest.approx(350.5 / 4)
+    assert found.final_error == pytest.approx(1.02 * 350.5 / 4)
+    assert found.cost == pytest.approx(0.02)
     # 50.5 beats 50 of 100, 100 beats 99 and ties with one, 0 beats none, 200 beats all.
     assert found.worse_share == pytest.approx((50 + 99.5 + 0 + 100) / 400)
     assert found.beyond_share == 0.5
@@ -60,8 +62,9 @@ def test_two_items_far_off_are_luck():
 
 
 def test_a_crowded_space_calls_for_a_new_one_too():
-    assert drift(TRAINING.tolist(), moved=12).verdict == "watch"
-    assert drift(TRAINING.tolist(), moved=30).verdict == "retrain"
+    assert drift(TRAINING.tolist(), moved=100, cost=0.01).verdict == "keep"
+    assert drift(TRAINING.tolist(), moved=12, cost=0.06).verdict == "watch"
+    assert drift(TRAINING.tolist(), moved=30, cost=0.11).verdict == "retrain"
 
 
 def test_it_comes_back_from_json():

@@ -67,6 +67,7 @@ def test_twins_of_old_items_are_moved_and_counted():
     drift = tokenizer.add(features(ITEMS), new_names(ITEMS))
     assert tokenizer.ids.are_unique
     assert drift.moved_share > 0.9
+    assert drift.final_error > 1.1 * drift.error
     assert drift.error == pytest.approx(drift.training_error, rel=1e-5)
     assert drift.verdict == "retrain"
 
@@ -139,6 +140,17 @@ def test_an_update_adds_removes_and_brings_back_in_one_version():
     assert version.change == "added 2, removed 9, 1 came back"
 
 
+def test_an_update_may_free_the_ids_of_those_that_leave():
+    tokenizer = train()
+    codes_NL = tokenizer.encode(features(ITEMS))
+    row = int((codes_NL == tokenizer.ids.codes_NL).all(axis=1).argmax())
+    was = tokenizer.ids.text(row)
+    now = catalogue(*[name for name in old_names() if name != f"old-{row}"], "twin")
+    tokenizer.update(now, features(ITEMS)[row : row + 1], free=True)
+    assert id_of(tokenizer, "twin") == was
+    assert tokenizer.ledger.versions[-1].change == "added 1, removed 1, freed 1 IDs"
+
+
 def test_a_version_can_be_brought_back():
     tokenizer = train()
     first = tokenizer.ids
@@ -173,7 +185,7 @@ def test_the_whole_story_survives_the_disk(tmp_path):
     tokenizer.add(features(5, seed=1), new_names(5))
     tokenizer.remove(["old-2", "new-3"])
     now = catalogue(*reversed(tokenizer.ledger.item_ids))
-    tokenizer.update(now, features(0))
+    tokenizer.update(now)
     tokenizer.save_pretrained(tmp_path / "tokenizer")
     again = SemanticTokenizer.from_pretrained(tmp_path / "tokenizer", catalogue=now)
     assert again.ids == tokenizer.ids

@@ -1,0 +1,102 @@
+"""Follow a catalogue that has changed: IDs for what is new, the same IDs for all the rest.
+
+    python recipes/update_catalogue.py --config recipes/configs/update_toy.yaml
+    python recipes/update_catalogue.py --config recipes/configs/update_toy.yaml --rollback 1
+
+The tokenizer stays frozen. Items of the data set that it does not know are encoded and get IDs that
+nobody has; items that the data set lacks leave. The report tells how far the new items have drifted
+from those of training, and whether it is time for a new tokenizer. The tokenizer is replaced in one
+step, and every version can be brought back.
+"""
+
+import logging
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from accelerate import PartialState
+
+from genrec.artifacts import ArtifactError
+from genrec.config import parse_args
+from genrec.data import DataError
+from genrec.tokenization import (
+    FeaturesConfig,
+    ItemTable,
+    SemanticTokenizer,
+    encode_sources,
+    join_sources,
+)
+from genrec.tokenization.arrays import Features
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    dataset: Path
+    """The data set as it is now; recipes/prepare.py wrote it."""
+
+    tokenizer: Path
+    """The tokenizer that is to follow it."""
+
+    out: Path | None = None
+    """Where the new version goes; it replaces the old one when left out."""
+
+    free: bool = False
+    """Let new items have the IDs of items that leave. A model says the old item's ID for the new
+    one until it is trained again."""
+
+    vectors: Path | None = None
+    """Given vectors of all items of the data set, where the tokenizer was trained on such."""
+
+    rollback: int | None = None
+    """Go back to this version of the catalogue instead."""
+
+
+def features_of(
+    items: ItemTable, tokenizer: SemanticTokenizer, config: Config, state: PartialState
+) -> Features:
+    """Make features of some items as those of training were made; the processes share the work."""
+    sources = FeaturesConfig.from_json(tokenizer.recipe["features"], vectors=config.vectors)
+    encoded = encode_sources(
+        items, sources, cache=config.tokenizer.with_name(f"{config.tokenizer.name}-features"),
+        device=state.device, progress=state.is_main_process,
+        process=state.process_index, processes=state.num_processes,
+    )  # fmt: skip
+    state.wait_for_everyone()
+    if tokenizer.blend is None:
+        raise ArtifactError(
+            f"{config.tokenizer} does not say how its features were made; "
+            "recipes/train_tokenizer.py writes tokenizers that do"
+        )
+    # Nobody has met new items yet: what users do says nothing of them.
+    return tokenizer.blend.apply(join_sources(items, sources, encoded))
+
+
+def main(config: Config) -> None:
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    state = PartialState()
+    tokenizer = SemanticTokenizer.from_pretrained(config.tokenizer)
+    start = time.perf_counter()
+    if config.rollback is not None:
+        tokenizer.rollback(config.rollback)
+    else:
+        items = ItemTable.open(config.dataset)
+        new = tokenizer.new_items(items)
+        features_MF = features_of(items.select(new), tokenizer, config, state) if len(new) else None
+        tokenizer.update(items, features_MF, free=config.free)
+    if state.is_main_process:
+        tokenizer.save_pretrained(config.out or config.tokenizer)
+        version = tokenizer.ledger.versions[-1]
+        print(f"version {version.version}: {version.change}; {version.items:,} items")
+        if version.drift:
+            print(version.drift.table())
+        print(f"{time.perf_counter() - start:.1f} s")
+    state.wait_for_everyone()
+    state.destroy_process_group()
+
+
+if __name__ == "__main__":
+    try:
+        main(parse_args(Config, __doc__))
+    except (ArtifactError, DataError) as error:
+        sys.exit(f"update_catalogue: {error}")
