@@ -161,6 +161,10 @@ class VisionConfig:
     resampler_heads: int = 4
     """Its attention heads."""
 
+    gate: float = 0.0
+    """Where the gates start, before their tanh: 0 keeps a pretrained decoder as it was at first;
+    one from scratch learns to look sooner from 1."""
+
     @property
     def trains_encoder(self) -> bool:
         """Whether the encoder learns, so that pictures must be encoded in every step."""
@@ -195,6 +199,7 @@ def add_vision(
             latents=config.latents,
             resampler_layers=config.resampler_layers,
             resampler_heads=config.resampler_heads,
+            gate=config.gate,
             freeze_vision=not config.trains_encoder,
             picture_token_id=picture_token,
         )

@@ -87,6 +87,20 @@ def test_a_new_model_says_what_its_language_model_says_to_the_bit(kind, fusion):
     assert torch.equal(logits(model, token_RT, owner=OWNERS, pixel_values=pictures(2)), expected)
 
 
+@pytest.mark.parametrize("fusion", ["cross", "late"])
+def test_gates_that_start_open_let_pictures_in_at_once(fusion):
+    torch.manual_seed(0)
+    language_model = LANGUAGE_MODELS["llama"]().eval()
+    config = FlamingoConfig(
+        text_config=language_model.config, vision_config=ViTConfig(**VISION), fusion=fusion,
+        resampler_heads=2, gate=1.0,
+    )  # fmt: skip
+    model = FlamingoForCausalLM(config, language_model).eval()
+    token_RT = prompt(OWNERS)
+    seen = logits(model, token_RT, owner=OWNERS, pixel_values=pictures(2))
+    assert any(map(any, changed(seen, logits(model, token_RT))))
+
+
 @pytest.mark.parametrize("kind", sorted(LANGUAGE_MODELS))
 def test_every_decoder_sees_pictures_from_the_first_owned_token_on(kind):
     model = small_flamingo(kind, every_n_layers=1)

@@ -51,6 +51,10 @@ class FlamingoConfig(PretrainedConfig):  # type: ignore[misc]
     feed_forward_multiple: int = 4
     """Width inside the new feed-forward layers, in widths of the stream."""
 
+    gate: float = 0.0
+    """Where the gates start, before their tanh: at 0 a new model says what its decoder says. A
+    decoder that is itself new has nothing to protect and learns to look sooner from 1."""
+
     freeze_vision: bool = True
     """Whether the encoder's weights stay as they are, so that a picture is encoded only once."""
 

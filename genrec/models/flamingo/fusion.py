@@ -17,7 +17,7 @@ class GatedCrossAttention(nn.Module):
     """Text reads the latents of pictures, as much as two gates let in.
 
     Flamingo, section 2.2 (https://arxiv.org/abs/2204.14198); UniMP, equations 3 and 4. Both gates
-    start at 0, so a new model says what its language model says.
+    start at 0 if not told otherwise, so a new model says what its language model says.
     """
 
     def __init__(self, width: int, *, heads: int, multiple: int) -> None:

@@ -109,10 +109,10 @@ class FlamingoForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[mis
         if isinstance(module, PerceiverResampler):
             nn.init.normal_(module.latents_CD, std=self.config.initializer_range)
         elif isinstance(module, GatedCrossAttention):
-            nn.init.zeros_(module.attention_gate)
-            nn.init.zeros_(module.feed_forward_gate)
+            nn.init.constant_(module.attention_gate, self.config.gate)
+            nn.init.constant_(module.feed_forward_gate, self.config.gate)
         elif isinstance(module, LateFusion):
-            nn.init.zeros_(module.gate)
+            nn.init.constant_(module.gate, self.config.gate)
 
     def forward(
         self,
