@@ -8,11 +8,12 @@ from typing import Any, Final, NamedTuple
 
 from genrec.eval.findings import Findings
 from genrec.eval.intervals import Comparison, Interval
-from genrec.eval.plots import GREY, PALETTE, plot_at_k, plot_intervals
+from genrec.eval.plots import plot_at_k, plot_intervals
 from genrec.eval.questions import RANKING_TASKS, TEXT_TASKS
 from genrec.eval.results import TaskResults
 from genrec.eval.showcase import WrittenText, showcase, written_texts
 from genrec.eval.table import number, shown_metrics
+from genrec.figures import GREY, PALETTE
 from genrec.optional import require
 
 _TEMPLATE: Final = "report.html"

@@ -1,32 +1,9 @@
 """Plots as SVG that an HTML page can hold, in the page's own font."""
 
-import io
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from genrec.eval.intervals import Interval
-from genrec.optional import require
-
-PALETTE = ("#2563eb", "#d97706", "#0d9488", "#9333ea", "#dc2626", "#4d7c0f")
-"""Colours of methods, in order; dark enough to read on white, apart enough for most eyes."""
-
-GREY = "#94a3b8"
-"""Colour of the best achievable method: a yardstick, not a competitor."""
-
-_STYLE = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "genrec",
-    "font.family": "sans-serif",
-    "font.size": 11,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#cbd5e1",
-    "axes.labelcolor": "#475569",
-    "axes.titlecolor": "#0f172a",
-    "xtick.color": "#64748b",
-    "ytick.color": "#64748b",
-    "grid.color": "#e2e8f0",
-}
+from genrec.figures import new_figure, svg
 
 
 def plot_at_k(
@@ -39,7 +16,7 @@ def plot_at_k(
         methods: The metrics of every method, under names such as ``ndcg@10``.
         colours: The colour of every method.
     """
-    figure, axes = _figure()
+    figure, axes = new_figure()
     cutoffs = sorted(
         int(name.partition("@")[2])
         for name in next(iter(methods.values()))
@@ -56,14 +33,14 @@ def plot_at_k(
     axes.set_xticks(cutoffs)
     axes.set_ylim(bottom=0)
     axes.grid(axis="y")
-    return _svg(figure)
+    return svg(figure)
 
 
 def plot_intervals(
     title: str, intervals: Mapping[str, Interval], colours: Mapping[str, str]
 ) -> str:
     """Plot one metric of all methods, a point with its interval each, the first on top."""
-    figure, axes = _figure(height=1.1 + 0.35 * len(intervals))
+    figure, axes = new_figure(height=1.1 + 0.35 * len(intervals))
     names: Sequence[str] = list(intervals)
     for row, name in enumerate(names):
         value, low, high = intervals[name]
@@ -74,22 +51,4 @@ def plot_intervals(
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xlim(left=0)
     axes.grid(axis="x")
-    return _svg(figure)
-
-
-def _figure(*, height: float = 3.1) -> tuple[Any, Any]:
-    figure_module = require("matplotlib.figure", extra="eval", why="the report")
-    with require("matplotlib", extra="eval", why="the report").rc_context(_STYLE):
-        figure = figure_module.Figure(figsize=(5.2, height), layout="constrained")
-        axes = figure.subplots()
-    axes.set_axisbelow(True)
-    return figure, axes
-
-
-def _svg(figure: Any) -> str:
-    """Write a figure without XML prologue, date or background, so that it can stand in a page."""
-    buffer = io.StringIO()
-    with require("matplotlib", extra="eval", why="the report").rc_context(_STYLE):
-        figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]
+    return svg(figure)

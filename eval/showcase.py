@@ -1,7 +1,5 @@
 """Users to look at: what they have, what comes next, and what was recommended, in pictures."""
 
-import base64
-import io
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
@@ -11,8 +9,8 @@ from genrec.data import Catalogue, Dataset
 from genrec.eval.intervals import Ints
 from genrec.eval.questions import Question, Questions
 from genrec.eval.results import Ranked, TaskResults, Written
+from genrec.figures import data_uri
 
-_PIXELS: Final = 128
 _HISTORY_SHOWN: Final = 8
 
 
@@ -143,14 +141,7 @@ def _tile(item: int, catalogue: Catalogue, pictures: dict[str, str], *, is_targe
         return Tile(f"{item} is no item", None, is_target=False)
     title, key = title_of(catalogue, item), f"p{item}"
     if key not in pictures and catalogue.has_picture[item]:
-        pictures[key] = _data_uri(catalogue, item)
+        picture = catalogue.picture(item)
+        assert picture is not None
+        pictures[key] = data_uri(picture)
     return Tile(title, key if key in pictures else None, is_target=is_target)
-
-
-def _data_uri(catalogue: Catalogue, item: int) -> str:
-    picture = catalogue.picture(item)
-    assert picture is not None
-    picture.thumbnail((_PIXELS, _PIXELS))
-    encoded = io.BytesIO()
-    picture.save(encoded, format="WEBP", quality=82)
-    return f"data:image/webp;base64,{base64.b64encode(encoded.getvalue()).decode()}"
