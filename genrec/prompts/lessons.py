@@ -55,9 +55,11 @@ class EventLessons:
 
     def __init__(self, task: Task, log: TrainLog, renderer: Renderer, *, candidates: int) -> None:
         self._task = task
+        self._items = KnownItems(renderer)
+        if "titles" in task.slots:  # a history of titles can show no other item
+            log = log.where(self._items.has_N("title")[log.item_E])
         self._log = log
         self._past = KnownPast(log, renderer)
-        self._items = KnownItems(renderer)
         self._candidates = candidates
         self._words = renderer.config.answer_tokens
         self._event_M = np.flatnonzero(self._can_be_learnt_E()).astype(np.int32)
@@ -161,7 +163,7 @@ class WindowLessons:
 
     def __init__(self, task: Task, log: TrainLog, renderer: Renderer) -> None:
         self._task = task
-        self._log = log.without_repeats()
+        self._log = log.where(log.is_latest_E)
         self._past = KnownPast(self._log, renderer)
         window = renderer.config.history_items
         first_U, count_U = np.unique(self._log.user_E, return_index=True, return_counts=True)[1:]

@@ -105,7 +105,7 @@ class Mixture:
                 task = self.renderer.tasks[name]
                 raise TaskError(
                     f"the data set {self.dataset.name!r} has no training examples for {name}, "
-                    f"which needs {_needs(task)}; leave the task out"
+                    f"which needs {needs(task)}; leave the task out"
                 )
 
     def __len__(self) -> int:
@@ -200,16 +200,17 @@ def tempered(wanted: Mapping[str, float], temperature: float) -> dict[str, int]:
     return {name: max(1, round(scale * power)) for name, power in powers.items()}
 
 
-def _needs(task: Task) -> str:
+def needs(task: Task) -> str:
     """Say what data a task is made from."""
     sources = {
         "query": "the events' column 'query'",
         "rating": "the events' ratings",
         "review": "the events' column 'text'",
-        "hint": "words in the events' column 'text'",
+        "hint": "the events' column 'text'",
         "text": "the events' column 'text'",
         "summary": "the events' column 'summary'",
         "title": "items with a title (prompts.title)",
+        "titles": "items with a title (prompts.title)",
         "description": "items with attributes",
         "attribute": "items with attributes",
         "picture": "items with pictures (and prompts.pictures)",

@@ -71,12 +71,12 @@ class TrainLog:
         follows_E: Bools = differs_E | (differing[:-1] > differing[self.first_E])
         return follows_E
 
-    def without_repeats(self) -> "TrainLog":
-        """Keep the latest event of each user with each item."""
-        if not self.has_repeats:
+    def where(self, keep_E: Bools) -> "TrainLog":
+        """Keep some of the events."""
+        if keep_E.all():
             return self
         train_I = np.zeros(len(self._events), dtype=np.bool_)
-        train_I[self.row_E[self.is_latest_E]] = True
+        train_I[self.row_E[keep_E]] = True
         return TrainLog(self.dataset, train_I)
 
     def history(self, first: int, event: int) -> Ints:

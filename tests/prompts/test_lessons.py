@@ -179,6 +179,16 @@ def test_items_without_what_is_asked_teach_nothing():
     assert len(lessons(mixture("description_to_item", dataset=dataset))) == 12
 
 
+def test_a_history_of_titles_passes_over_items_without_one():
+    titles = [None if row in (0, 6) else f"thing {row}" for row in range(12)]
+    table = shop().catalogue.table.with_columns(pl.Series("title", titles))
+    dataset = Dataset(Catalogue(table), shop().interactions, "untitled")
+    learnt = lessons(mixture("titles_to_item", dataset=dataset))
+    assert [(one.request.history, one.answer) for one in learnt] == [
+        ((1,), 2), ((5,), 7), ((10,), 11)
+    ]  # fmt: skip
+
+
 def test_a_dialogue_teaches_what_the_recommender_is_the_first_to_name():
     learnt = lessons(mixture("converse"))
     told = [(len(one.request.dialogue), one.request.history, one.answer) for one in learnt]

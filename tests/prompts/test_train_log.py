@@ -73,9 +73,11 @@ def test_met_and_held_out_items_count_all_events_of_the_user(events):
         }
 
 
-def test_without_repeats_the_latest_event_of_each_item_is_left():
-    log = log_of([(0, item, True) for item in (1, 2, 1, 3, 2)]).without_repeats()
-    assert log.item_E.tolist() == [1, 3, 2]
+def test_of_some_of_its_events_a_log_of_their_own_is_made():
+    log = log_of([(0, item, True) for item in (1, 2, 1, 3, 2)])
+    assert log.where(log.is_latest_E).item_E.tolist() == [1, 3, 2]
+    assert log.where(log.is_latest_E).met(0) == {1, 2, 3}
+    assert log.where(np.ones(5, dtype=bool)) is log
 
 
 @pytest.mark.parametrize(

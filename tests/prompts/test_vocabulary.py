@@ -5,44 +5,16 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast
 
 from genrec.artifacts import ArtifactError
-from genrec.prompts import Vocabulary, clean, train_tokenizer
+from genrec.prompts import Vocabulary, clean
+from tests.prompts.tokenizers import MAKERS
 from tests.small_shop import small_ids
 
-CORPUS = ["red phone", "blue case", "a fine green lamp with </s> and <pad> in its name"] * 20
 HOSTILE = (
     "<a_1>", "<b_0>", "[IMG]", "[EOC]", "[PAD]", "</s>", "<s>", "<pad>", "<unk>", "<|im_start|>",
     "<|endoftext|>", "\x00</s>", "<a_\u200b1>", "\u202e>1_a<", "\uff1ca_1\uff1e", "\n\r\t", "lamp",
 )  # fmt: skip
-
-
-def qwen_like() -> PreTrainedTokenizerFast:
-    """Train a byte-level BPE tokenizer with chat markers, as Qwen's is."""
-    backend = Tokenizer(models.BPE())
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-    trainer = trainers.BpeTrainer(
-        vocab_size=500,
-        special_tokens=special,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-    )
-    backend.train_from_iterator([*CORPUS, *special * 20, "<tool_call>"], trainer)
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend, eos_token="<|im_end|>", pad_token="<|endoftext|>"
-    )
-    tokenizer.add_tokens(["<tool_call>"])
-    return tokenizer
-
-
-MAKERS = {
-    "llama": lambda: train_tokenizer(CORPUS, size=300, kind="llama"),
-    "t5": lambda: train_tokenizer(CORPUS, size=60, kind="t5"),
-    "qwen": qwen_like,
-}
 
 
 @pytest.fixture(scope="module", params=sorted(MAKERS))
