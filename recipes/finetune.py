@@ -42,6 +42,7 @@ from genrec.training import (
     make_accelerator,
     make_collator,
     train,
+    whole_best,
 )
 
 log = get_logger(__name__)
@@ -104,11 +105,16 @@ def main(config: Config) -> None:
         vocabulary=vocabulary, ids=ids, catalogue=dataset.catalogue, tasks=tasks,
         config=config.prompts,
     )  # fmt: skip
-    model = build_backbone(
-        config.backbone, vocabulary_size=len(vocabulary), special=vocabulary.special,
-        max_tokens=config.prompts.prompt_tokens + config.prompts.answer_tokens, seed=config.seed,
-        quantized=config.adapt.quantized,
-    )  # fmt: skip
+
+    def make() -> PreTrainedModel:
+        model = build_backbone(
+            config.backbone, vocabulary_size=len(vocabulary), special=vocabulary.special,
+            max_tokens=config.prompts.prompt_tokens + config.prompts.answer_tokens,
+            seed=config.seed, quantized=config.adapt.quantized,
+        )  # fmt: skip
+        return adapt(model, config.adapt, new_tokens=vocabulary.new_tokens)
+
+    model = make()
     mixture = Mixture(
         dataset=dataset, train=split.train, renderer=renderer, weights=config.tasks,
         every_position=not model.config.is_encoder_decoder, seed=config.seed,
@@ -118,9 +124,8 @@ def main(config: Config) -> None:
         collator=make_collator(model, pad=vocabulary.pad, row_tokens=config.training.row_tokens),
         rows_per_step=config.training.rows_per_step,
     )
-    model = adapt(model, config.adapt, new_tokens=vocabulary.new_tokens)
-    trains, size = trainable_share(model)
-    log.info("examples an epoch: %s; weights that train: %d of %d", mixture.counts, trains, size)
+    share = trainable_share(model)
+    log.info("examples an epoch: %s; weights that train: %d of %d", mixture.counts, *share)
 
     events = sample_events(split.validation, config.validation_users, seed=config.seed)
     mine = events[accelerator.process_index :: accelerator.num_processes]
@@ -138,7 +143,8 @@ def main(config: Config) -> None:
     )  # fmt: skip
     if accelerator.is_main_process:
         info = {"config": to_dict(config), **trained._asdict()}
-        save_bundle(config.out, merge(model), renderer, info=info)
+        best = whole_best(model, make, config.work / "best")
+        save_bundle(config.out, merge(best), renderer, info=info)
         log.info("the model of step %d stands in %s", trained.best_step, config.out)
     accelerator.end_training()
 

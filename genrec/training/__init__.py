@@ -11,6 +11,7 @@ from genrec.training.batches import (
 )
 from genrec.training.checkpoints import BestWeights, Checkpoints, Progress
 from genrec.training.config import TrainingConfig, TrainingError
+from genrec.training.export import load_checkpoint, whole_best
 from genrec.training.launch import make_accelerator
 from genrec.training.loop import Trained, train
 from genrec.training.losses import TokenLoss, weighted_loss
@@ -33,8 +34,10 @@ __all__ = [
     "TrainingConfig",
     "TrainingError",
     "claim_run_folder",
+    "load_checkpoint",
     "make_accelerator",
     "make_collator",
     "train",
     "weighted_loss",
+    "whole_best",
 ]

@@ -3,14 +3,14 @@
 import contextlib
 import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from accelerate import Accelerator
 from accelerate.logging import get_logger
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from genrec.artifacts import ArtifactError, read_json, sync, write_directory, write_json
 from genrec.training.batches import Position
@@ -101,7 +101,7 @@ class Checkpoints:
         complete = self._complete()
         for folder in reversed(complete):
             try:
-                saved = _read_whole(folder)
+                saved = read_whole(folder)
             except ArtifactError as error:
                 log.warning("%s; taking the checkpoint before it", error)
                 continue
@@ -175,7 +175,8 @@ class BestWeights:
                 with write_directory(folder) as partial:
                     save_file(weights, partial / _WEIGHTS)
                     write_json(partial / _SCORE, {"score": score, "step": step})
-                for old in _best(self._folder)[:-1]:
+                partials = self._folder.glob(".step-*")  # of a run that was killed
+                for old in [*_best(self._folder)[:-1], *partials]:
                     shutil.rmtree(old)
         self._accelerator.wait_for_everyone()
         return True
@@ -198,11 +199,35 @@ def load_best(model: nn.Module, folder: Path) -> None:
     found = _best(folder)
     if not found:
         raise ArtifactError(f"{folder} holds no weights; did the run come to a validation?")
-    trained = load_file(found[-1] / _WEIGHTS)
-    missing, unexpected = model.load_state_dict(trained, strict=False)
+    set_weights(model, load_file(found[-1] / _WEIGHTS), source=found[-1])
+
+
+def set_weights(model: nn.Module, weights: Mapping[str, Tensor], *, source: Path) -> None:
+    """Set weights of a whole model; all that train must be among them.
+
+    Raises:
+        ArtifactError: When they do not fit the model; the message names their source.
+    """
+    missing, unexpected = model.load_state_dict(weights, strict=False)
     needed = {name for name, p in model.named_parameters() if p.requires_grad}
     if unexpected or needed & set(missing):
-        raise ArtifactError(f"{found[-1]} does not fit the model: {unexpected or missing}")
+        raise ArtifactError(f"{source} does not fit the model: {unexpected or missing}")
+
+
+def read_whole(folder: Path) -> dict[str, Any]:
+    """Read the progress of a checkpoint whose files all have the size they were written with.
+
+    Raises:
+        ArtifactError: When they have not.
+    """
+    saved = read_json(folder / _PROGRESS)
+    for name, size in saved["sizes"].items():
+        path = folder / name
+        found = path.stat().st_size if path.is_file() else None
+        if found != size:
+            state = "is missing" if found is None else f"has {found} bytes instead of {size}"
+            raise ArtifactError(f"{folder} is damaged: {name} {state}")
+    return saved
 
 
 def refuse_broken_weights(model: nn.Module, accelerator: Accelerator) -> None:
@@ -226,18 +251,6 @@ def _best(folder: Path) -> list[Path]:
 def _files(folder: Path) -> dict[str, Path]:
     paths = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*")}
     return {name: path for name, path in sorted(paths.items()) if path.is_file()}
-
-
-def _read_whole(folder: Path) -> dict[str, Any]:
-    """Read the progress of a checkpoint whose files all have the size they were written with."""
-    saved = read_json(folder / _PROGRESS)
-    for name, size in saved["sizes"].items():
-        path = folder / name
-        found = path.stat().st_size if path.is_file() else None
-        if found != size:
-            state = "is missing" if found is None else f"has {found} bytes instead of {size}"
-            raise ArtifactError(f"{folder} is damaged: {name} {state}")
-    return saved
 
 
 @contextlib.contextmanager
