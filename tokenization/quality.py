@@ -3,13 +3,17 @@
 Shape letters in this file: N items, F features, L levels, K codes of one level.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from genrec.semantic_ids import Codes, SemanticIds
 from genrec.tokenization.arrays import Features, Labels
+from genrec.tokenization.neighbours import NEAREST
 
 
 class CollapsedCodebookError(ValueError):
@@ -26,11 +30,31 @@ class LevelQuality:
     used: int
     """Codes that at least one item has."""
 
+    entropy: float
+    """Information of a code in bits; at most the logarithm of the number of codes."""
+
     perplexity: float
-    """The number of equally frequent codes that would tell as much: exp(entropy)."""
+    """The number of equally frequent codes that would tell as much: 2 to the entropy."""
 
     gini: float
     """Inequality of use: 0 when all codes are equally frequent, near 1 when one has all items."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrefixQuality:
+    """What items have in common whose IDs begin alike."""
+
+    length: int
+    """Number of codes from the first on."""
+
+    prefixes: int
+    """How many different ones there are."""
+
+    shared_share: float
+    """Share of items that share theirs with another item."""
+
+    label_agreement: float | None = None
+    """Among pairs of items with the same prefix, the share with the same label."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +85,15 @@ class Quality:
     levels: tuple[LevelQuality, ...]
     """The levels of the final IDs, coarsest first."""
 
+    prefixes: tuple[PrefixQuality, ...]
+    """The prefixes of the final IDs, from the first code to all but the last."""
+
+    neighbours_kept: float | None = None
+    """Of the 10 items nearest by feature, the share among the 10 nearest by code."""
+
+    random_neighbours_kept: float | None = None
+    """The same share for codes that tell nothing."""
+
     label_agreement: float | None = None
     """Among pairs of items with the same level-0 code, the share with the same label."""
 
@@ -75,7 +108,8 @@ class Quality:
     def from_json(cls, value: dict[str, Any]) -> "Quality":
         """Read what :meth:`to_json` gave."""
         levels = tuple(LevelQuality(**level) for level in value["levels"])
-        return cls(**{**value, "levels": levels})
+        prefixes = tuple(PrefixQuality(**prefix) for prefix in value["prefixes"])
+        return cls(**{**value, "levels": levels, "prefixes": prefixes})
 
     def table(self) -> str:
         """Lay the report out for a terminal."""
@@ -87,14 +121,20 @@ class Quality:
             f"variance unexplained    {self.reconstruction_error:>10.4f}  "
             f"({self.final_reconstruction_error:.4f} in the final IDs)",
         ]
-        if self.label_agreement is not None:
+        if self.neighbours_kept is not None:
             lines.append(
-                f"same label in a code    {self.label_agreement:>10.3f}  "
-                f"(chance {self.random_label_agreement:.3f})"
+                f"neighbours kept         {self.neighbours_kept:>10.3f}  "
+                f"(chance {self.random_neighbours_kept:.3f})"
             )
-        lines.append("level    codes     used  perplexity    gini")
+        if self.label_agreement is not None:
+            agreements = ", ".join(f"{prefix.label_agreement:.3f}" for prefix in self.prefixes)
+            lines.append(
+                f"same label in a prefix  {agreements}  (chance {self.random_label_agreement:.3f})"
+            )
+        lines.append("level    codes     used    entropy  perplexity    gini")
         lines += [
-            f"{index:>5}{level.codes:>9}{level.used:>9}{level.perplexity:>12.1f}{level.gini:>8.3f}"
+            f"{index:>5}{level.codes:>9}{level.used:>9}{level.entropy:>11.2f}"
+            f"{level.perplexity:>12.1f}{level.gini:>8.3f}"
             for index, level in enumerate(self.levels)
         ]
         return "\n".join(lines)
@@ -106,6 +146,7 @@ def measure(
     *,
     moved: int,
     errors: tuple[float, float],
+    neighbours: float | None = None,
     labels: Labels | None = None,
 ) -> Quality:
     """Write the quality report.
@@ -115,6 +156,8 @@ def measure(
         final: The IDs after that was resolved.
         moved: How many items got other codes for it.
         errors: The reconstruction errors before and after.
+        neighbours: The share of neighbours that the final codes keep, see
+            :mod:`genrec.tokenization.neighbours`.
         labels: A class per item, such as its category, to see whether codes keep neighbours.
     """
     code_N = final.codes_NL[:, 0]
@@ -130,6 +173,12 @@ def measure(
             level_quality(final.codes_NL[:, level], size)
             for level, size in enumerate(final.codebook_sizes)
         ),
+        prefixes=tuple(
+            prefix_quality(final.codes_NL[:, :length], labels)
+            for length in range(1, max(final.levels, 2))
+        ),
+        neighbours_kept=neighbours,
+        random_neighbours_kept=None if neighbours is None else min(1.0, NEAREST / (len(final) - 1)),
         label_agreement=None if labels is None else agreement(code_N, labels),
         random_label_agreement=None if labels is None else agreement(np.zeros_like(code_N), labels),
     )
@@ -140,16 +189,30 @@ def level_quality(code_N: Codes, size: int) -> LevelQuality:
     counts_K = np.sort(np.bincount(code_N, minlength=size))
     share_K = counts_K / counts_K.sum()
     used_K = share_K[share_K > 0]
+    entropy = float(-(used_K * np.log2(used_K)).sum())
     ranks_K = np.arange(1, size + 1)
     return LevelQuality(
         codes=size,
         used=len(used_K),
-        perplexity=float(np.exp(-(used_K * np.log(used_K)).sum())),
+        entropy=entropy,
+        perplexity=2**entropy,
         gini=float(2 * (ranks_K * share_K).sum() / size - (size + 1) / size),
     )
 
 
-def agreement(code_N: Codes, label_N: Labels) -> float:
+def prefix_quality(codes_NP: Codes, labels: Labels | None = None) -> PrefixQuality:
+    """Measure what items have in common whose first P codes are the same."""
+    _, prefix_N, counts = np.unique(codes_NP, axis=0, return_inverse=True, return_counts=True)
+    prefix_N = prefix_N.reshape(-1)
+    return PrefixQuality(
+        length=codes_NP.shape[1],
+        prefixes=len(counts),
+        shared_share=float((counts[prefix_N] > 1).mean()),
+        label_agreement=None if labels is None else agreement(prefix_N, labels),
+    )
+
+
+def agreement(code_N: Codes | Labels, label_N: Labels) -> float:
     """Among pairs of items with the same code, find the share with the same label.
 
     Returns 0 when no two items share a code.
@@ -184,9 +247,30 @@ def check_codebooks(ids: SemanticIds, *, least_perplexity_share: float = 0.1) ->
     for index, size in enumerate(ids.codebook_sizes):
         level = level_quality(ids.codes_NL[:, index], size)
         possible = min(size, len(ids))
+        if level.used == 1 < possible:
+            raise CollapsedCodebookError(
+                f"level {index} is empty: all {len(ids)} items have its code "
+                f"{ids.codes_NL[0, index]}, so it tells nothing; use fewer levels, or smaller "
+                "codebooks before it that leave it something to tell"
+            )
         if level.perplexity - 1 < least_perplexity_share * (possible - 1):
             raise CollapsedCodebookError(
                 f"the codebook of level {index} has collapsed: perplexity {level.perplexity:.1f} "
                 f"of {possible} possible, {level.used} of {size} codes used; check that features "
                 "differ between items, use smaller codebooks or fewer levels, or train longer"
+            )
+
+
+def check_weights(weights: Mapping[str, Tensor]) -> None:
+    """Refuse a quantizer of which a weight is no number.
+
+    Raises:
+        CollapsedCodebookError: For the first such weight.
+    """
+    for name, weight in weights.items():
+        broken = int((~torch.isfinite(weight)).sum()) if weight.is_floating_point() else 0
+        if broken:
+            raise CollapsedCodebookError(
+                f"{broken} of {weight.numel()} values of {name} are not finite, so nearest codes "
+                "mean nothing; scale the features to unit length or lower the learning rate"
             )

@@ -27,7 +27,8 @@ from genrec.tokenization.encoding import (
     reconstruction_errors,
 )
 from genrec.tokenization.ledger import LEDGER_FILE, Entries, Ledger
-from genrec.tokenization.quality import Quality, check_codebooks, measure
+from genrec.tokenization.neighbours import neighbours_kept
+from genrec.tokenization.quality import Quality, check_codebooks, check_weights, measure
 from genrec.tokenization.quantizers import (
     AnyQuantizer,
     QuantizerConfig,
@@ -124,6 +125,7 @@ class SemanticTokenizer:
         x_NF = torch.from_numpy(np.ascontiguousarray(features_NF, dtype=np.float32)).to(device)
         generator = torch.Generator().manual_seed(seed)
         quantizer = fit_quantizer(config, x_NF, training, generator=generator, progress=progress)
+        check_weights(quantizer.state_dict())
         codes_NL = quantize(quantizer, x_NF)
         before = SemanticIds(codes_NL.cpu().numpy(), config.codebook_sizes)
         check_codebooks(before)
@@ -144,6 +146,7 @@ class SemanticTokenizer:
             measure(
                 before, ids, moved=len(moved), labels=labels,
                 errors=(float(error_N.mean()), float(final_error_N.mean())),
+                neighbours=neighbours_kept(x_NF, final_NL, quantizer, generator=generator),
             ),
             codebook_sizes=ids.codebook_sizes,
             feature_dim=features_NF.shape[1],
