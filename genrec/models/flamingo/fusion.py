@@ -20,7 +20,7 @@ class GatedCrossAttention(nn.Module):
     start at 0 if not told otherwise, so a new model says what its language model says.
     """
 
-    def __init__(self, width: int, *, heads: int, multiple: int) -> None:
+    def __init__(self, width: int, *, heads: int, multiple: int, gate: float = 0.0) -> None:
         super().__init__()
         self.heads = heads
         self.norm = nn.LayerNorm(width)
@@ -28,8 +28,8 @@ class GatedCrossAttention(nn.Module):
         self.key_value = nn.Linear(width, 2 * width, bias=False)
         self.out = nn.Linear(width, width, bias=False)
         self.feed_forward = feed_forward(width, multiple)
-        self.attention_gate = nn.Parameter(torch.zeros(1))
-        self.feed_forward_gate = nn.Parameter(torch.zeros(1))
+        self.attention_gate = nn.Parameter(torch.full((1,), gate))
+        self.feed_forward_gate = nn.Parameter(torch.full((1,), gate))
 
     def forward(self, x_RTD: Tensor, sight: Sight) -> Tensor:
         """Add to each token what it sees; one that sees nothing stays as it is, to the bit."""
@@ -92,10 +92,10 @@ class LateFusion(nn.Module):
     Text and pictures are each understood alone and meet before the head, as in CLIP (appendix A.5).
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, *, gate: float = 0.0) -> None:
         super().__init__()
         self.project = nn.Linear(width, width, bias=False)
-        self.gate = nn.Parameter(torch.zeros(1))
+        self.gate = nn.Parameter(torch.full((1,), gate))
 
     def forward(self, x_RTD: Tensor, sight: Sight) -> Tensor:
         """Add to each token the mean of its pictures."""

@@ -18,7 +18,7 @@ from transformers import (
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from genrec.models.flamingo.config import FlamingoConfig
-from genrec.models.flamingo.fusion import GatedCrossAttention, LateFusion, put_latents
+from genrec.models.flamingo.fusion import put_latents
 from genrec.models.flamingo.resampler import PerceiverResampler
 from genrec.models.flamingo.sight import (
     AllPictures,
@@ -92,7 +92,7 @@ class FlamingoForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[mis
         )
         decoder = self.language_model.get_decoder()
         if config.fusion == "late":
-            add_late_fusion(decoder, width=text.hidden_size)
+            add_late_fusion(decoder, width=text.hidden_size, gate=config.gate)
         if config.fusion == "cross":
             add_cross_attention(
                 decoder,
@@ -100,6 +100,7 @@ class FlamingoForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[mis
                 width=text.hidden_size,
                 heads=config.cross_heads or text.num_attention_heads,
                 multiple=config.feed_forward_multiple,
+                gate=config.gate,
             )
 
     @torch.no_grad()
@@ -108,11 +109,6 @@ class FlamingoForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[mis
         super()._init_weights(module)
         if isinstance(module, PerceiverResampler):
             nn.init.normal_(module.latents_CD, std=self.config.initializer_range)
-        elif isinstance(module, GatedCrossAttention):
-            nn.init.constant_(module.attention_gate, self.config.gate)
-            nn.init.constant_(module.feed_forward_gate, self.config.gate)
-        elif isinstance(module, LateFusion):
-            nn.init.constant_(module.gate, self.config.gate)
 
     def forward(
         self,

@@ -15,7 +15,13 @@ from genrec.models.flamingo.fusion import GatedCrossAttention, LateFusion
 
 
 def add_cross_attention(
-    decoder: PreTrainedModel, *, every_n_layers: int, width: int, heads: int, multiple: int
+    decoder: PreTrainedModel,
+    *,
+    every_n_layers: int,
+    width: int,
+    heads: int,
+    multiple: int,
+    gate: float,
 ) -> None:
     """Put cross-attention before every n-th layer (Flamingo, section 2.2 and figure 4).
 
@@ -24,13 +30,15 @@ def add_cross_attention(
     """
     for number, layer in enumerate(_layers(decoder), start=1):
         if number % every_n_layers == 0:
-            layer.cross_attention = GatedCrossAttention(width, heads=heads, multiple=multiple)
+            layer.cross_attention = GatedCrossAttention(
+                width, heads=heads, multiple=multiple, gate=gate
+            )
         layer.forward = types.MethodType(_layer_forward, layer)
 
 
-def add_late_fusion(decoder: PreTrainedModel, *, width: int) -> None:
+def add_late_fusion(decoder: PreTrainedModel, *, width: int, gate: float) -> None:
     """Add pictures to what a decoder hands to its head."""
-    decoder.late_fusion = LateFusion(width)
+    decoder.late_fusion = LateFusion(width, gate=gate)
     decoder.forward = types.MethodType(_decoder_forward, decoder)
 
 
