@@ -1,9 +1,12 @@
 """Unique semantic IDs from codes that items may share.
 
-Two strategies. ``extra_level`` counts the items that share all codes in one more level, as TIGER
+Three strategies. ``extra_level`` counts the items that share all codes in one more level, as TIGER
 does (https://arxiv.org/abs/2305.05065, section 3.1); codes stay as they are, IDs grow longer.
 ``reassign`` moves the items that an ID has no room for to the next best code with room, last level
-first; IDs keep their length, and a moved item is described slightly worse.
+first; IDs keep their length, and a moved item is described slightly worse. ``sinkhorn`` seats all
+items of crowded IDs anew in the last level, by optimal transport as in LC-Rec
+(https://arxiv.org/abs/2311.09049): the best for all together, where ``reassign`` is fair to one
+after the other.
 
 Shape letters in this file: N items, L levels, K codes of one level, M items on crowded codes, E of
 them that must move, W of those still waiting, G prefixes, F features, P levels already settled.
@@ -22,6 +25,8 @@ from genrec.semantic_ids import SemanticIds
 from genrec.tokenization.arrays import Bools, Rows
 from genrec.tokenization.groups import group_rows, rank_in_group
 from genrec.tokenization.quantizer import Quantizer
+from genrec.tokenization.sinkhorn import transport_prices
+from genrec.tokenization.streaming import Rowwise, read_rows
 
 Costs = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -35,8 +40,9 @@ log = logging.getLogger(__name__)
 class AssignmentConfig:
     """How items that share all codes are told apart."""
 
-    strategy: Literal["extra_level", "reassign"] = "reassign"
-    """``extra_level`` appends a level that counts; ``reassign`` moves items to codes with room."""
+    strategy: Literal["extra_level", "reassign", "sinkhorn"] = "reassign"
+    """``extra_level`` appends a level that counts; ``reassign`` moves items to codes with room;
+    ``sinkhorn`` spreads them over the last level."""
 
     items_per_id: int = 1
     """Most items on one ID; 1 makes every ID unique."""
@@ -54,20 +60,23 @@ class Assignment(NamedTuple):
 
 
 def assign(
-    codes_NL: Tensor, features_NF: Tensor, quantizer: Quantizer, config: AssignmentConfig
+    codes_NL: Tensor, features_NF: Rowwise, quantizer: Quantizer, config: AssignmentConfig
 ) -> Assignment:
     """Make IDs out of codes by the strategy of the config.
 
     Args:
         codes_NL: What the quantizer chose for every item.
-        features_NF: The features that it chose them for.
+        features_NF: The features that it chose them for; rows are read as they are needed.
         quantizer: Prices the other codes.
         config: The strategy and how many items one ID may hold.
     """
     if config.strategy == "extra_level":
         ids = append_level(codes_NL, quantizer.codebook_sizes, items_per_id=config.items_per_id)
         return Assignment(ids, np.empty(0, dtype=np.int64))
-    return reassign(codes_NL, features_NF, quantizer, items_per_id=config.items_per_id)
+    return reassign(
+        codes_NL, features_NF, quantizer,
+        items_per_id=config.items_per_id, transport=config.strategy == "sinkhorn",
+    )  # fmt: skip
 
 
 def append_level(
@@ -82,7 +91,12 @@ def append_level(
 
 @torch.no_grad()
 def reassign(
-    codes_NL: Tensor, features_NF: Tensor, quantizer: Quantizer, *, items_per_id: int = 1
+    codes_NL: Tensor,
+    features_NF: Rowwise,
+    quantizer: Quantizer,
+    *,
+    items_per_id: int = 1,
+    transport: bool = False,
 ) -> Assignment:
     """Move the items that IDs have no room for to the cheapest codes that have.
 
@@ -90,6 +104,13 @@ def reassign(
     never too full stays always. The others move within their last level if they can. A level before
     it acts only where a whole branch is full: under a prefix, a code of level ``l`` has room for
     ``items_per_id`` times the number of IDs below it. So everything fits, whatever the codes were.
+
+    Args:
+        codes_NL: What the quantizer chose.
+        features_NF: The features that it chose them for; rows are read as they are needed.
+        quantizer: Prices the other codes.
+        items_per_id: Most items on one ID.
+        transport: Let all items of a crowded ID choose anew in the last level, together.
 
     Raises:
         ValueError: When there are more items than all IDs together hold.
@@ -100,11 +121,13 @@ def reassign(
             f"{len(codes_NL)} items do not fit {math.prod(sizes)} IDs of {items_per_id} item(s) "
             f"each; add a level to the codebook sizes {list(sizes)} or enlarge them"
         )
-    before_NL = codes_NL.cpu().numpy()
+    before_NL = codes_NL.cpu().numpy().astype(np.int64)
     seating = _Seating(before_NL.copy(), features_NF, quantizer)
     excess_N = seating.excess(items_per_id)
     for level in range(len(sizes)):
         room = math.prod(sizes[level + 1 :]) * items_per_id
+        if transport and level == len(sizes) - 1:
+            seating.transport(room)
         seating.settle(level, room, excess_N)
     moved = np.flatnonzero((seating.codes_NL != before_NL).any(axis=1))
     log.info("moved %d of %d items to IDs with room", len(moved), len(before_NL))
@@ -116,7 +139,7 @@ class _Seating:
     """The codes of all items, on their way to having room for everyone."""
 
     codes_NL: Rows
-    features_NF: Tensor
+    features_NF: Rowwise
     quantizer: Quantizer
 
     def excess(self, room: int) -> Bools:
@@ -139,10 +162,43 @@ class _Seating:
         rank_M = rank_in_group(place_N[crowded_M], excess_N[crowded_M], costs_M)
         rows_E = crowded_M[rank_M >= room]
         self.codes_NL[rows_E, level] = self._fill(rows_E, level, room, prefix_N)
-        rest_EL = self.quantizer.quantize(*self._priced_by(rows_E, level + 1))
-        self.codes_NL[rows_E] = rest_EL.cpu().numpy()
+        if level == self.codes_NL.shape[1] - 1:
+            return
+        for rows_W in np.split(rows_E, range(ROWS_AT_ONCE, len(rows_E), ROWS_AT_ONCE)):
+            rest_WL = self.quantizer.quantize(*self._priced_by(rows_W, level + 1))
+            self.codes_NL[rows_W] = rest_WL.cpu().numpy()
 
-    def _fill(self, rows_E: Rows, level: int, room: int, prefix_N: Rows) -> Rows:
+    def transport(self, room: int) -> None:
+        """Seat all items of crowded IDs anew in the last level, each prefix by the best for all."""
+        level = self.codes_NL.shape[1] - 1
+        prefix_N = group_rows(self.codes_NL[:, :level])
+        place_N = group_rows(np.column_stack([prefix_N, self.codes_NL[:, level]]))
+        crowded_M = np.flatnonzero(np.bincount(place_N)[place_N] > room)
+        crowded_M = crowded_M[np.argsort(prefix_N[crowded_M], kind="stable")]
+        # Whole prefixes at a time; since earlier levels are settled, none holds too many items.
+        starts = np.flatnonzero(np.diff(prefix_N[crowded_M], prepend=-1))
+        parts = np.flatnonzero(np.diff(starts // ROWS_AT_ONCE, prepend=0))
+        for rows_E in np.split(crowded_M, starts[parts]):
+            if len(rows_E) == 0:
+                continue
+            taken_GK, group_E = self._taken(rows_E, level, prefix_N)
+            costs_EK = self.quantizer.costs(*self._priced_by(rows_E, level)).cpu()
+            prices_EK = transport_prices(
+                costs_EK, torch.from_numpy(group_E), torch.from_numpy(room - taken_GK).clamp(min=0)
+            )
+            self.codes_NL[rows_E, level] = self._fill(
+                rows_E, level, room, prefix_N, prices_EK=prices_EK.numpy()
+            )
+
+    def _fill(
+        self,
+        rows_E: Rows,
+        level: int,
+        room: int,
+        prefix_N: Rows,
+        *,
+        prices_EK: Costs | None = None,
+    ) -> Rows:
         """Find the cheapest code with room for every item; a contest goes to the closest.
 
         All items choose at once, round after round; those that lose a contest choose again among
@@ -153,7 +209,12 @@ class _Seating:
         waiting_W = np.arange(len(rows_E))
         while len(waiting_W) > 0:
             group_W = group_E[waiting_W]
-            code_W, cost_W = self._cheapest(rows_E[waiting_W], level, taken_GK >= room, group_W)
+            full_WK = (taken_GK >= room)[group_W]
+            if prices_EK is None:
+                code_W, cost_W = self._cheapest(rows_E[waiting_W], level, full_WK)
+            else:
+                costs_WK = np.where(full_WK, np.inf, prices_EK[waiting_W])
+                code_W, cost_W = costs_WK.argmin(axis=1), costs_WK.min(axis=1)
             place_W = group_rows(np.column_stack([group_W, code_W]))
             wins_W = rank_in_group(place_W, cost_W) < room - taken_GK[group_W, code_W]
             chosen_E[waiting_W[wins_W]] = code_W[wins_W]
@@ -173,15 +234,13 @@ class _Seating:
         np.add.at(taken_GK, (group_N[stays_N], self.codes_NL[stays_N, level]), 1)
         return taken_GK, group_E
 
-    def _cheapest(
-        self, rows_W: Rows, level: int, full_GK: Bools, group_W: Rows
-    ) -> tuple[Rows, Costs]:
+    def _cheapest(self, rows_W: Rows, level: int, full_WK: Bools) -> tuple[Rows, Costs]:
         """Find the cheapest code that is not full, and its cost."""
         codes, costs = [], []
         for start in range(0, len(rows_W), ROWS_AT_ONCE):
             part = slice(start, start + ROWS_AT_ONCE)
             costs_WK = self.quantizer.costs(*self._priced_by(rows_W[part], level)).cpu().numpy()
-            costs_WK = np.where(full_GK[group_W[part]], np.inf, costs_WK)
+            costs_WK = np.where(full_WK[part], np.inf, costs_WK)
             codes.append(costs_WK.argmin(axis=1))
             costs.append(costs_WK.min(axis=1))
         return np.concatenate(codes), np.concatenate(costs)
@@ -199,6 +258,6 @@ class _Seating:
 
     def _priced_by(self, rows_M: Rows, levels: int) -> tuple[Tensor, Tensor]:
         """Give what a quantizer prices codes by: the features of rows and their first codes."""
-        device = self.features_NF.device
-        codes_MP = torch.from_numpy(self.codes_NL[rows_M, :levels]).to(device)
-        return self.features_NF[torch.from_numpy(rows_M).to(device)], codes_MP
+        features_MF = read_rows(self.features_NF, rows_M)
+        codes_MP = torch.from_numpy(self.codes_NL[rows_M, :levels])
+        return features_MF, codes_MP.to(features_MF.device, torch.long)

@@ -27,6 +27,7 @@ def kmeans(
     generator: torch.Generator,
     iterations: int = 30,
     tolerance: float = 1e-4,
+    start_KD: Tensor | None = None,
 ) -> KMeans:
     """Cluster points; a cluster that runs empty restarts at the point its centre serves worst.
 
@@ -36,11 +37,14 @@ def kmeans(
         generator: Seeds the choice of the first centres; it lives on the CPU.
         iterations: Most rounds of Lloyd's algorithm.
         tolerance: Stop when a round lowers the inertia by less than this share.
+        start_KD: The first centres; chosen by :func:`plus_plus` when left out.
 
     Raises:
         ValueError: When there are fewer points than clusters.
     """
-    centres_KD = plus_plus(points_ND, clusters, generator=generator)
+    centres_KD = start_KD
+    if centres_KD is None:
+        centres_KD = plus_plus(points_ND, clusters, generator=generator)
     codes_N, distances_N = nearest(points_ND, centres_KD)
     inertia = float(distances_N.sum())
     for _ in range(iterations):

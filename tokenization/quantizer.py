@@ -55,6 +55,14 @@ class Trainable(Quantizer, Protocol):
         """Move codes that no item has to where items drawn at random are; tell how many."""
         ...
 
+    def finish(self, features_NF: Tensor) -> None:
+        """Do what is left to do when training has ended."""
+        ...
+
+    def learnt_codebooks(self) -> list[Tensor]:
+        """Give the codebooks that training changes, one a level; none where codes are a grid."""
+        ...
+
     def parameters(self) -> Iterator[nn.Parameter]:
         """Give what the optimizer changes."""
         ...

@@ -1,9 +1,10 @@
 """RQ-VAE: an autoencoder whose latents are quantized level by level.
 
 Follows section 3.1 of TIGER (https://arxiv.org/abs/2305.05065) with the quantizer of RQ-VAE
-(https://arxiv.org/abs/2203.01941). Two things are ours. Encoder and decoder start as principal
-components, so training sets out from RQ-k-means rather than from noise. And items that share all
-codes push each other apart, so that near duplicates get codes of their own.
+(https://arxiv.org/abs/2203.01941). Three things are ours. Encoder and decoder start as principal
+components, so training sets out from RQ-k-means rather than from noise. Items that share all codes
+push each other apart, so that near duplicates get codes of their own. And the few that still share
+all codes after training are parted by splitting their cells.
 
 Shape letters in this file: B batch, N items, F features, D latent dimensions, L levels, P levels
 already coded, S items drawn at random.
@@ -17,7 +18,12 @@ from torch import Tensor, nn
 from genrec.tokenization.autoencoder import Autoencoder, check_widths
 from genrec.tokenization.estimators import Estimator, residual_quantize, separation_loss
 from genrec.tokenization.quantizer import Losses
-from genrec.tokenization.residual import ResidualCodebooks, check_codebook_sizes
+from genrec.tokenization.residual import (
+    ROWS_AT_ONCE,
+    ResidualCodebooks,
+    check_codebook_sizes,
+)
+from genrec.tokenization.splitting import split_collisions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +48,15 @@ class RQVAEConfig:
     commitment: float = 0.25
     """Weight of the loss that pulls latents towards their codes (beta)."""
 
-    separation: float = 0.3
+    separation: float = 0.1
     """Weight of the loss that pushes items with the same codes apart; 0 is plain TIGER."""
 
     separation_margin: float = 2.0
     """How far apart such items should be: a squared distance, in units of the mean squared
     distance between latents and their codes."""
+
+    split: bool = True
+    """After training, split the cells of the last level that hold items in collision."""
 
     def __post_init__(self) -> None:
         check_codebook_sizes(self.codebook_sizes)
@@ -81,7 +90,7 @@ class RQVAE(nn.Module):
         latents_BD = self.coder.encoder(inputs_BF).float()
         with torch.autocast(features_BF.device.type, enabled=False):
             quantized = residual_quantize(
-                latents_BD, list(self.codebooks.levels), commitment=self.config.commitment,
+                latents_BD, self.learnt_codebooks(), commitment=self.config.commitment,
                 estimator=self.config.estimator, temperature=self.config.temperature,
                 generator=generator,
             )  # fmt: skip
@@ -100,9 +109,21 @@ class RQVAE(nn.Module):
         )
 
     @torch.no_grad()
+    def finish(self, features_NF: Tensor) -> None:
+        """Part the items that training left in collision."""
+        if self.config.split:
+            parts = torch.split(features_NF, ROWS_AT_ONCE)
+            latents_ND = torch.cat([self.coder.encode(x_BF) for x_BF in parts])
+            split_collisions(self.codebooks, latents_ND)
+
+    @torch.no_grad()
     def revive(self, codes_NL: Tensor, features_SF: Tensor) -> int:
         """Move codes that no item has to where items drawn at random are; tell how many."""
         return self.codebooks.revive(codes_NL, self.coder.encode(features_SF))
+
+    def learnt_codebooks(self) -> list[Tensor]:
+        """Give the codebooks, coarsest first."""
+        return list(self.codebooks.levels)
 
     @torch.no_grad()
     def quantize(self, features_NF: Tensor, prefix_NP: Tensor | None = None) -> Tensor:

@@ -4,6 +4,7 @@ Shape letters in this file: N items, B batch, F features, L levels, S items draw
 in collision.
 """
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from genrec.tokenization.groups import group_rows
+from genrec.tokenization.letter import LetterConfig, LetterLosses
 from genrec.tokenization.quantizer import Trainable
 
 ROWS_AT_ONCE = 65_536
@@ -30,10 +32,10 @@ class TrainingConfig:
     batch_size: int = 1024
     """Items per step, drawn at random."""
 
-    colliding: int = 256
+    colliding: int = 64
     """Items per step that come on top: ones that share all codes with another."""
 
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
     """Of AdamW, after the warm-up; it falls linearly to zero."""
 
     weight_decay: float = 1e-4
@@ -44,6 +46,9 @@ class TrainingConfig:
 
     precision: Literal["bfloat16", "float32"] = "bfloat16"
     """Of the products in encoder and decoder; distances to codes are float32 always."""
+
+    letter: LetterConfig | None = None
+    """Losses of LETTER on top; none when left out."""
 
     def __post_init__(self) -> None:
         if min(self.epochs, self.batch_size) < 1 or min(self.colliding, self.warmup_steps) < 0:
@@ -61,6 +66,7 @@ class Epoch(NamedTuple):
     reconstruction: float
     quantization: float
     separation: float
+    letter: float
     revived: int
 
 
@@ -74,6 +80,7 @@ def train_quantizer(
     config: TrainingConfig,
     *,
     generator: torch.Generator,
+    collaborative_NC: Tensor | None = None,
     progress: bool = False,
 ) -> list[Epoch]:
     """Train a model that has been initialised from the features.
@@ -81,11 +88,25 @@ def train_quantizer(
     Features are on the model's device. Codes that no item chose in an epoch are revived before
     the next one; codes are those that items had when a step last met them.
 
+    Args:
+        model: What is trained.
+        features_NF: One row per item.
+        config: How it is trained.
+        generator: Draws the batches, and whatever else is drawn.
+        collaborative_NC: Embeddings that LETTER's contrast agrees with; a zero row says nothing.
+        progress: Show a progress bar.
+
     Raises:
+        ValueError: When LETTER's losses are asked for and cannot be had.
         DivergedError: When a loss is not finite.
     """
+    letter = None
+    if config.letter is not None:
+        letter = LetterLosses(
+            config.letter, model.learnt_codebooks(), collaborative_NC, generator=generator
+        )
     optimizer = torch.optim.AdamW(
-        model.parameters(),
+        itertools.chain(model.parameters(), letter.parameters() if letter else ()),
         lr=config.learning_rate,
         weight_decay=config.weight_decay,
         fused=True,
@@ -103,13 +124,18 @@ def train_quantizer(
     for epoch in bar:
         some_S = torch.randperm(len(features_NF), generator=generator)[: config.batch_size]
         revived = model.revive(codes_NL, features_NF[some_S.to(features_NF.device)])
-        sums = torch.zeros(3, device=features_NF.device)
+        if letter:
+            letter.start_epoch()
+        sums = torch.zeros(4, device=features_NF.device)
         for rows_B in _batches(codes_NL, config, generator):
             with torch.autocast(
                 features_NF.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"
             ):
                 losses = model.losses(features_NF[rows_B], generator=generator)
-            terms = torch.stack([losses.reconstruction, losses.quantization, losses.separation])
+            extra = losses.separation.new_zeros(())
+            if letter:
+                extra = letter(losses.quantized_BD, losses.codes_BL, rows_B)
+            terms = torch.stack([*losses[:3], extra])
             optimizer.zero_grad(set_to_none=True)
             terms.sum().backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -122,8 +148,9 @@ def train_quantizer(
                 f"the loss is {means} after epoch {epoch}; lower learning_rate "
                 f"{config.learning_rate} and check that the features hold no NaN"
             )
-        history.append(Epoch(means[0], means[1], means[2], revived))
+        history.append(Epoch(means[0], means[1], means[2], means[3], revived))
         bar.set_postfix(reconstruction=f"{means[0]:.4f}", revived=revived)
+    model.finish(features_NF)
     return history
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from genrec.tokenization.assignment import AssignmentConfig, append_level, assign, reassign
 from genrec.tokenization.rqkmeans import RQKMeans, RQKMeansConfig
+from genrec.tokenization.streaming import FeatureFile, quantize_rows
 
 
 def quantizer(sizes: tuple[int, ...], seed: int = 0) -> RQKMeans:
@@ -50,21 +51,22 @@ def crowds(draw: st.DrawFn):
     return quantizer(sizes, seed), x_NF, items_per_id
 
 
-@given(crowds())
+@given(crowds(), st.booleans())
 @settings(max_examples=150, deadline=None)
-def test_reassigned_ids_never_hold_more_items_than_allowed(crowd):
+def test_reassigned_ids_never_hold_more_items_than_allowed(crowd, transport):
     model, x_NF, items_per_id = crowd
-    found = reassign(model.quantize(x_NF), x_NF, model, items_per_id=items_per_id)
+    codes_NL = model.quantize(x_NF)
+    found = reassign(codes_NL, x_NF, model, items_per_id=items_per_id, transport=transport)
     assert most_on_an_id(found.ids.codes_NL) <= items_per_id
 
 
-@given(crowds())
+@given(crowds(), st.booleans())
 @settings(max_examples=100, deadline=None)
-def test_items_without_collision_keep_their_codes(crowd):
+def test_items_without_collision_keep_their_codes(crowd, transport):
     model, x_NF, items_per_id = crowd
     codes_NL = model.quantize(x_NF)
     counts = Counter(map(tuple, codes_NL.tolist()))
-    found = reassign(codes_NL, x_NF, model, items_per_id=items_per_id)
+    found = reassign(codes_NL, x_NF, model, items_per_id=items_per_id, transport=transport)
     for before, after in zip(codes_NL.tolist(), found.ids.codes_NL.tolist(), strict=True):
         if counts[tuple(before)] <= items_per_id:
             assert before == after
@@ -112,6 +114,27 @@ def test_a_contest_for_a_free_code_goes_to_the_closest():
     found = reassign(model.quantize(x_NF), x_NF, model)
     # 0.1 and 0.4 both find code 1 next best; 0.4 is closer to it, so 0.1 goes on to code 2.
     assert found.ids.codes_NL.tolist() == [[0, 0], [0, 2], [0, 1]]
+
+
+def test_transport_seats_a_crowd_where_it_costs_least_in_all():
+    model = line([0.0, 50.0], [0.0, 1.0, 2.0])
+    x_NF = torch.tensor([[0.0], [0.45], [-0.1]])
+    # One after the other: 0 stays, 0.45 moves to 1 and -0.1 to 2, at 0 + 0.30 + 4.41. Together it
+    # is best that 0 moves too: 0.1^2 + 1^2 + 1.55^2 = 3.41.
+    fair = reassign(model.quantize(x_NF), x_NF, model)
+    best = reassign(model.quantize(x_NF), x_NF, model, transport=True)
+    assert fair.ids.codes_NL.tolist() == [[0, 0], [0, 1], [0, 2]]
+    assert best.ids.codes_NL.tolist() == [[0, 1], [0, 2], [0, 0]]
+
+
+def test_rows_are_read_from_a_file_as_from_memory(tmp_path):
+    model = quantizer((4, 8))
+    x_NF = torch.randn(30, 2, generator=torch.Generator().manual_seed(0))
+    np.save(tmp_path / "features.npy", x_NF.numpy())
+    file = FeatureFile(tmp_path / "features.npy")
+    codes_NL = torch.from_numpy(quantize_rows(model, file))
+    assert torch.equal(codes_NL.long(), model.quantize(x_NF))
+    assert reassign(codes_NL, file, model).ids == reassign(codes_NL, x_NF, model).ids
 
 
 def test_a_full_branch_overflows_at_the_level_above():

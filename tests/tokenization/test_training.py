@@ -72,8 +72,9 @@ def test_near_duplicates_get_codes_of_their_own():
     def collisions(separation: float) -> int:
         generator = torch.Generator().manual_seed(0)
         config = RQVAEConfig(
-            codebook_sizes=(16, 16, 16), latent_dim=4, hidden_dims=(32,), separation=separation
-        )
+            codebook_sizes=(16, 16, 16), latent_dim=4, hidden_dims=(32,),
+            separation=separation, split=False,
+        )  # fmt: skip
         model = RQVAE(config, twins_NF.shape[1])
         model.initialise(twins_NF, generator=generator)
         train_quantizer(model, twins_NF, training, generator=generator)
