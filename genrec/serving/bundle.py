@@ -112,12 +112,13 @@ def load_pictures(
         return None
     if model.config.fusion == "none":
         return None
-    folder: Path | None = model_directory(path)
-    if not os.access(folder / _PICTURES if (folder / _PICTURES).exists() else folder, os.W_OK):
-        log.warning("%s cannot be written, so its pictures are encoded at every start", folder)
-        folder = None
+    home = model_directory(path)
+    folder = home / _PICTURES
+    is_kept = os.access(folder if folder.exists() else home, os.W_OK)
+    if not is_kept:
+        log.warning("%s cannot be written, so its pictures are encoded at every start", home)
     return PictureStore.for_model(
-        model, renderer.catalogue, folder=folder and folder / _PICTURES, progress=progress
+        model, renderer.catalogue, folder=folder if is_kept else None, progress=progress
     )
 
 
