@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from genrec.models.picture_inputs import PictureInputs, PictureSource
-from genrec.prompts import Example, Mixture
+from genrec.prompts import Example, Examples
 
 Int = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -139,12 +139,17 @@ class Seq2SeqCollator:
     buffer: int = 1024
     """Examples among which those of a like length are put side by side."""
 
+    bucket: int = 16
+    """So many of a like length stay together; the buckets of a buffer come in a mixed order, so
+    that long examples are learnt as early as short ones."""
+
     def rows(self, examples: Iterable[Example]) -> Iterator[list[Example]]:
-        """Sort within a buffer by length, so that little of a batch is padding."""
-        stream = iter(examples)
+        """Put examples of a like length side by side, so that little of a batch is padding."""
+        stream, draw = iter(examples), np.random.default_rng(0)
         while chunk := list(islice(stream, self.buffer)):
-            order = sorted(range(len(chunk)), key=lambda i: len(chunk[i].prompt))
-            yield from ([chunk[i]] for i in order)
+            chunk.sort(key=lambda example: (len(example.prompt), len(example.answer)))
+            for start in draw.permutation(range(0, len(chunk), self.bucket)):
+                yield from ([example] for example in chunk[start : start + self.bucket])
 
     def collate(self, rows: list[list[Example]]) -> Batch:
         """Pad prompts and answers to the longest of the batch."""
@@ -203,7 +208,9 @@ class StepStream:
     same, and a run can go on from any step.
     """
 
-    mixture: Mixture
+    mixture: Examples
+    """A :class:`genrec.prompts.Mixture`, or a blend of several."""
+
     collator: Collator
     rows_per_step: int
 

@@ -93,6 +93,27 @@ def test_prompts_and_answers_of_an_encoder_decoder_are_padded_apart():
     assert batch.weights_RT.tolist() == [[1, 0], [1, 1], [0, 0]]
 
 
+@given(sizes=st.lists(st.integers(1, 50), max_size=60))
+def test_buckets_hold_a_like_length_and_lose_no_example(sizes):
+    examples = [example([number] * size, [0]) for number, size in enumerate(sizes)]
+    rows = list(Seq2SeqCollator(pad=0, start=9, buffer=24, bucket=4).rows(examples))
+    assert sorted(int(row[0].prompt[0]) for row in rows) == list(range(len(sizes)))
+    for start in range(0, len(sizes), 24):
+        buffered = sorted(sizes[start : start + 24])
+        buckets = [buffered[i : i + 4] for i in range(0, len(buffered), 4)]
+        lengths = [len(row[0].prompt) for row in rows[start : start + 24]]
+        for bucket in sorted(buckets, key=len):  # the short one, if any, stands anywhere
+            places = range(len(lengths) - len(bucket) + 1)
+            assert any(lengths[i : i + len(bucket)] == bucket for i in places)
+
+
+def test_buckets_come_in_a_mixed_order():
+    examples = [example([1] * size, [0]) for size in range(1, 65)]
+    rows = Seq2SeqCollator(pad=0, start=9, bucket=4).rows(examples)
+    lengths = [len(row[0].prompt) for row in rows]
+    assert lengths != sorted(lengths)
+
+
 @pytest.fixture(scope="module")
 def stream():
     dataset = small_dataset()
