@@ -13,22 +13,29 @@ last place of a ranking reserved for new items, as in section 4.3 of TIGER
 import json
 import logging
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from genrec.config import parse_args
 from genrec.data import Dataset, Split, leave_one_out, sample_events
-from genrec.eval import ContentKNNConfig, ContentKNNRecommender, bootstrap, evaluate, recall_at
-from genrec.eval.intervals import Ints, Statistics
-from genrec.eval.results import Ranked
-from genrec.recommender import Ranking, Recommender, Request
+from genrec.eval import ContentKNNConfig, ContentKNNRecommender, evaluate, recall_at
+from genrec.recommender import Recommender
 from genrec.semantic_ids import SemanticIds
-from genrec.tokenization import RQKMeansConfig, SemanticTokenizer, item_texts, text_features
+from genrec.tokenization import (
+    Blend,
+    CollaborativeConfig,
+    RQKMeansConfig,
+    SemanticTokenizer,
+    collaborative_features,
+    item_texts,
+    text_features,
+)
 from genrec.tokenization.arrays import Bools, Features
+from genrec.tokenization.sources import without_zeros
 from recipes.benchmarks.generator import (
     COUNTED,
     QUANTIZER,
@@ -36,8 +43,8 @@ from recipes.benchmarks.generator import (
     benchmark_data,
     train_generator,
 )
+from recipes.benchmarks.new_items import OnlyNew, items_named, reserve, table, told
 
-K = 10
 DECAYS = (0.3, 0.5, 0.65, 0.85, 1.0)
 
 
@@ -61,6 +68,9 @@ class Config:
     quantizer: RQKMeansConfig = QUANTIZER
     """The quantizer; a last level counts the items that share all codes."""
 
+    collaborative: CollaborativeConfig | None = None
+    """Join features of who met what together; those of new items are filled in from their texts."""
+
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     seed: int = 0
     """Decides which items are withheld, the tokenizer and the generator."""
@@ -69,27 +79,25 @@ class Config:
     """Run on a small toy shop, just to see that it works."""
 
 
-class OnlyNew:
-    """A recommender that names new items alone."""
-
-    def __init__(self, recommender: Recommender, new_N: Bools) -> None:
-        self._recommender = recommender
-        self._items = tuple(np.flatnonzero(new_N).tolist())
-
-    def recommend(self, requests: Sequence[Request], k: int) -> list[Ranking]:
-        """Rank new items."""
-        asked = [replace(request, only=self._items) for request in requests]
-        return self._recommender.recommend(asked, k)
-
-    def generate(self, requests: Sequence[Request]) -> list[str]:
-        """Refuse: nobody asks for words here."""
-        raise NotImplementedError
-
-
 def withhold(split: Split, dataset: Dataset, new_N: Bools) -> Split:
     """Take the events of new items out of training and validation; those of the test stay."""
     is_new_I = new_N[dataset.interactions.item]
     return Split(split.train & ~is_new_I, split.validation[~is_new_I[split.validation]], split.test)
+
+
+def features_of(
+    text_NF: Features, dataset: Dataset, split: Split, new_N: Bools, config: Config
+) -> Features:
+    """Join what texts tell and, if asked for, what the training events tell of known items."""
+    if config.collaborative is None:
+        return text_NF
+    together_NF = collaborative_features(
+        dataset.interactions, split.train, len(text_NF), config.collaborative,
+        generator=torch.Generator().manual_seed(config.seed),
+    )  # fmt: skip
+    known = {"text": text_NF[~new_N], "together": without_zeros(together_NF[~new_N])}
+    sources = {"text": text_NF, "together": without_zeros(together_NF)}
+    return Blend.fit(known).apply(sources)
 
 
 def ids_of(features_NF: Features, dataset: Dataset, new_N: Bools, config: Config) -> SemanticIds:
@@ -99,8 +107,9 @@ def ids_of(features_NF: Features, dataset: Dataset, new_N: Bools, config: Config
         features_NF[known], config.quantizer, assignment=COUNTED,
         catalogue=dataset.catalogue.select(known), seed=config.seed,
     )  # fmt: skip
-    drift = tokenizer.update(dataset.catalogue, features_NF[tokenizer.new_items(dataset.catalogue)])
-    print(drift)
+    drift = tokenizer.update(dataset.catalogue, features_NF[new_N])
+    assert drift is not None
+    print(drift.advice)
     return tokenizer.ids
 
 
@@ -110,54 +119,9 @@ def content_knn(features_NF: Features, dataset: Dataset, split: Split) -> Conten
 
     def recall(decay: float) -> float:
         knn = ContentKNNRecommender(features_NF, ContentKNNConfig(decay=decay))
-        return float(recall_at(evaluate(knn, dataset, events).ranks, K).mean())
+        return float(recall_at(evaluate(knn, dataset, events).ranks, 10).mean())
 
     return ContentKNNRecommender(features_NF, ContentKNNConfig(decay=max(DECAYS, key=recall)))
-
-
-def items_named(one: Recommender, dataset: Dataset, split: Split) -> Ints:
-    """Ask about all test events; -1 stands behind the end of a ranking."""
-    answers = evaluate(one, dataset, split.test, k=K, train=split.train)["recommend"].answers
-    assert isinstance(answers, Ranked)
-    return answers.items_EK
-
-
-def reserve(all_EK: Ints, new_EK: Ints, places: int) -> Ints:
-    """Fill the last places with the best new items that do not stand before them."""
-    merged_EK = all_EK.copy()
-    for row_K, new_K in zip(merged_EK, new_EK, strict=True):
-        row_K[K - places :] = new_K[~np.isin(new_K, row_K[: K - places])][:places]
-    return merged_EK
-
-
-def told(items_EK: Ints, dataset: Dataset, events: Ints, new_N: Bools) -> dict[str, Any]:
-    """Sum up rankings: how often they name new items, and how often they hit."""
-    target_E = dataset.interactions.item[events]
-    user_E = dataset.interactions.user_of[events].astype(np.int64)
-    is_new_E, is_new_EK = new_N[target_E], new_N[items_EK] & (items_EK >= 0)
-    found_E = (items_EK == target_E[:, None]).any(axis=1)
-    return {
-        "places_of_new": float(is_new_EK.sum() / (items_EK >= 0).sum()),
-        "new_items_named": float(len(np.unique(items_EK[is_new_EK])) / new_N.sum()),
-        "recall@10_new": share(found_E[is_new_E], user_E[is_new_E]),
-        "recall@10_known": share(found_E[~is_new_E], user_E[~is_new_E]),
-    }
-
-
-def share(found_E: Bools, user_E: Ints) -> dict[str, float]:
-    bounds = bootstrap(Statistics.of_means({"share": found_E.astype(np.float64)}, user_E))
-    return bounds["share"]._asdict()
-
-
-def table(summary: dict[str, dict[str, Any]]) -> str:
-    lines = [f"{'':<24}{'places':>9}{'named':>9}{'hits, new items':>26}{'hits, others':>26}"]
-    for name, row in summary.items():
-        cells = [f"{row[key]:>9.2%}" for key in ("places_of_new", "new_items_named")]
-        for key in ("recall@10_new", "recall@10_known"):
-            hit = row[key]
-            cells.append(f"{hit['value']:>10.4f} ({hit['low']:.4f}-{hit['high']:.4f})")
-        lines.append(f"{name:<24}{''.join(cells)}")
-    return "\n".join(lines)
 
 
 def main(config: Config) -> None:
@@ -172,12 +136,12 @@ def main(config: Config) -> None:
     draw = np.random.default_rng(config.seed)
     new_N[draw.choice(len(new_N), size=round(config.share * len(new_N)), replace=False)] = True
     split = withhold(leave_one_out(dataset.interactions), dataset, new_N)
-    features_NF = text_features(item_texts(dataset.catalogue), cache=config.features)
-    ids = ids_of(features_NF, dataset, new_N, config)
+    text_NF = text_features(item_texts(dataset.catalogue), cache=config.features)
+    ids = ids_of(features_of(text_NF, dataset, split, new_N, config), dataset, new_N, config)
     generator = train_generator(
         dataset, split, ids, config.generator, folder=config.out, seed=config.seed
     ).recommender
-    knn = content_knn(features_NF, dataset, split)
+    knn = content_knn(text_NF, dataset, split)
     rows: dict[str, dict[str, Any]] = {}
     recommender: Recommender
     for name, recommender in (("generator", generator), ("content kNN", knn)):

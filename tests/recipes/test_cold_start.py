@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from genrec.data import leave_one_out
-from recipes.benchmarks.cold_start import Config, main, reserve, told, withhold
+from genrec.tokenization import CollaborativeConfig
+from recipes.benchmarks.cold_start import Config, features_of, main, withhold
+from recipes.benchmarks.new_items import reserve, told
 from tests.small_shop import small_dataset
 
 NEW = np.isin(np.arange(12), [3, 7])
@@ -32,6 +34,20 @@ def test_nothing_about_new_items_trains_or_validates():
     assert not NEW[item[split.validation]].any()
     assert split.train.sum() == (whole.train & ~NEW[item]).sum()
     assert split.test.tolist() == whole.test.tolist()
+
+
+def test_what_no_event_tells_of_new_items_is_filled_in_from_their_texts():
+    dataset = small_dataset()
+    split = withhold(leave_one_out(dataset.interactions), dataset, NEW)
+    text_NF = np.random.default_rng(0).standard_normal((12, 5)).astype(np.float32)
+    config = Config(collaborative=CollaborativeConfig(dim=3))
+    features_NF = features_of(text_NF, dataset, split, NEW, config)
+    assert features_NF.shape == (12, 8)
+    assert np.isfinite(features_NF).all()
+    assert np.abs(features_NF[NEW, 5:]).min() > 0
+    text_NF[7] *= 2  # the text of a new item decides nothing but its own features
+    again_NF = features_of(text_NF, dataset, split, NEW, config)
+    assert np.flatnonzero((again_NF != features_NF).any(axis=1)).tolist() == [7]
 
 
 def test_the_last_places_go_to_the_best_new_items_that_are_not_named_before():
