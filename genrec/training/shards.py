@@ -49,7 +49,7 @@ def in_shards(model: nn.Module) -> bool:
 
 
 @contextlib.contextmanager
-def whole_model(model: nn.Module, prepared: Any) -> Iterator[nn.Module]:
+def whole_model(model: nn.Module, prepared: Any) -> Iterator[None]:
     """Hold whole weights in every process, so that each may run the model as often as it likes.
 
     In shards a model runs only when all processes run it together, which beams of different users
@@ -57,17 +57,17 @@ def whole_model(model: nn.Module, prepared: Any) -> Iterator[nn.Module]:
 
     Args:
         model: The bare model.
-        prepared: What accelerate made of it.
+        prepared: What accelerate made of it and of all around it.
     """
-    sharded = [module for module in model.modules() if isinstance(module, FSDPModule)]
+    sharded = [module for module in prepared.modules() if isinstance(module, FSDPModule)]
     for module in sharded:
         module.set_reshard_after_forward(False, recurse=False)
         module.unshard()
     if any(hasattr(parameter, "ds_id") for parameter in model.parameters()):
         with _deepspeed().zero.unwrap_model_for_generation(prepared):
-            yield model
+            yield
     else:
-        yield model
+        yield
     for module in sharded:
         module.set_reshard_after_forward(True, recurse=False)
         module.reshard()
