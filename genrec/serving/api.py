@@ -169,10 +169,11 @@ class GenRec:
         exclude: Sequence[str] = (),
         only: Sequence[str] | None = None,
         repeat: bool = False,
+        task: str = "search",
     ) -> list[Recommendation]:
         """Find the ``k`` items that fit the query and the user best; see ``recommend``."""
         return self.search_many(
-            [history], [query], k=k, exclude=exclude, only=only, repeat=repeat
+            [history], [query], k=k, exclude=exclude, only=only, repeat=repeat, task=task
         )[0]  # fmt: skip
 
     def search_many(
@@ -184,9 +185,10 @@ class GenRec:
         exclude: Sequence[str] = (),
         only: Sequence[str] | None = None,
         repeat: bool = False,
+        task: str = "search",
     ) -> list[list[Recommendation]]:
         """Search for many users, one query each; see ``search``."""
-        requests = self._requests("search", histories, query=queries)
+        requests = self._requests(task, histories, query=queries)
         return self._rank(requests, k, exclude, only, repeat)
 
     def converse(

@@ -20,7 +20,7 @@ from genrec.decoding import (
 from genrec.models.picture_inputs import PictureInputs, PictureSource
 from genrec.prompts import Answer, Example, Renderer
 from genrec.recommender import Ranking, Rating, Request
-from genrec.serving.ratings import Calibration, Floats
+from genrec.serving.ratings import Calibration, Floats, fit_calibration
 
 
 class TransformersRecommender:
@@ -123,6 +123,16 @@ class TransformersRecommender:
     def rate(self, requests: Sequence[Request]) -> list[Rating]:
         """Predict ratings from the probabilities of all that can be given; see ``Rater``."""
         return self._calibration.ratings(self.rating_log_probs(requests))
+
+    def calibrate(self, requests: Sequence[Request], ratings: Sequence[float]) -> Calibration:
+        """Fit how to read the probabilities of ratings to some that the model has not learned from.
+
+        From here on :meth:`rate` reads them so.
+        """
+        log_prob_ES = self.rating_log_probs(requests)
+        scale = self._renderer.config.rating_scale
+        self._calibration = fit_calibration(log_prob_ES, ratings, scale)
+        return self._calibration
 
     @torch.no_grad()
     def rating_log_probs(self, requests: Sequence[Request]) -> Floats:

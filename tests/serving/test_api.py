@@ -4,8 +4,16 @@ import torch
 
 from genrec import GenRec
 from genrec.data import DataError
-from genrec.recommender import Recommender, Request
-from genrec.serving import AnswerError, TransformersRecommender
+from genrec.prompts import TaskError
+from genrec.recommender import Rater, Recommender, Request, Selector
+from genrec.serving import (
+    AnswerError,
+    Calibration,
+    TransformersRecommender,
+    load_calibration,
+    save_bundle,
+    save_calibration,
+)
 from tests.small_shop import small_bundle
 
 HISTORY = ["sku-0", "sku-1", "sku-5"]
@@ -90,6 +98,108 @@ def test_an_answer_that_is_no_rating_is_an_error_and_not_a_number(rec):
         rec.rate(HISTORY, "sku-4")  # the model was never trained
 
 
+def test_a_rating_is_the_expectation_over_the_scale(rec, monkeypatch):
+    log_prob_ES = np.log(np.array([[0.1, 0.0, 0.1, 0.3, 0.5]]) + 1e-12)
+    monkeypatch.setattr(rec.recommender, "rating_log_probs", lambda requests: log_prob_ES)
+    assert rec.rate(HISTORY, "sku-4") == pytest.approx(4.1)
+    assert rec.rate(HISTORY, "sku-4", likeliest=True) == 5.0
+    assert rec.rate_review("a fine lamp") == pytest.approx(4.1)
+
+
+def test_probabilities_of_ratings_are_those_of_their_tokens(rec):
+    engine, request = rec.recommender, Request(task="rate", history=(0, 1), item=4)
+    model, renderer = engine._model, engine._renderer
+    found_S = engine.rating_log_probs([Request(task="rate", item=3), request])[1]
+    prompt = torch.from_numpy(renderer.render(request).prompt)[None].long()
+    for found, answer in zip(found_S, renderer.rating_answers, strict=True):
+        tokens = torch.tensor([answer])
+        with torch.no_grad():
+            if model.config.is_encoder_decoder:
+                logits = model(prompt, labels=tokens).logits
+            else:
+                logits = model(torch.cat([prompt, tokens[:, :-1]], dim=1)).logits
+        log_probs = logits[0, -len(answer) :].log_softmax(dim=1)
+        expected = log_probs.gather(1, tokens[0][:, None]).sum().item()
+        assert found == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_calibration_is_kept_with_the_model_and_read_again(rec, tmp_path):
+    engine = rec.recommender
+    requests = [Request(task="rate", history=(row,), item=4) for row in range(12)]
+    save_bundle(tmp_path / "model", engine._model, engine._renderer)
+    assert load_calibration(tmp_path) is None
+    calibration = engine.calibrate(requests, [5.0] * 6 + [4.0] * 6)
+    engine._calibration = Calibration(scale=calibration.scale)
+    save_calibration(tmp_path, calibration)
+    again = GenRec.from_pretrained(tmp_path, device="cpu")
+    assert again.recommender._calibration == calibration
+
+
+def test_a_calibration_on_another_scale_is_refused(rec):
+    engine, other = rec.recommender, Calibration(scale=(0.5, 1.0))
+    with pytest.raises(ValueError, match="calibrated on the scale"):
+        TransformersRecommender(engine._model, engine._renderer, calibration=other)
+
+
+def test_a_selection_names_some_of_the_candidates_once(rec):
+    candidates = ["sku-7", "sku-2", "sku-9"]
+    chosen = rec.select_many([HISTORY, []], [candidates, ["sku-1"]])
+    assert set(chosen[0]) <= set(candidates)
+    assert len(set(chosen[0])) == len(chosen[0])
+    assert set(chosen[1]) <= {"sku-1"}
+    assert rec.select(HISTORY, candidates) == chosen[0]
+
+
+def test_direct_recommendations_rank_the_candidates(rec):
+    candidates = ["sku-7", "sku-2", "sku-9"]
+    assert set(named(rec.recommend(HISTORY, candidates=candidates))) == set(candidates)
+    only = rec.recommend(HISTORY, candidates=candidates, only=["sku-2", "sku-3"])
+    assert named(only) == ["sku-2"]
+    many = rec.recommend_many([HISTORY, []], candidates=[candidates, ["sku-4"]])
+    assert named(many[1]) == ["sku-4"]
+
+
+def test_the_prompt_of_a_direct_recommendation_names_the_candidates(rec):
+    text = rec.recommender.prompt_text(Request(task="direct", history=(0,), candidates=(4, 7)))
+    assert "<a_1><b_1><a_2><b_1>" in text
+
+
+def test_a_choice_among_more_than_an_answer_holds_is_refused(rec):
+    with pytest.raises(ValueError, match="name at most 31"):
+        rec.select(HISTORY, [f"sku-{number % 12}" for number in range(32)])
+
+
+def test_explanations_take_a_hint_or_a_rating(rec):
+    assert isinstance(rec.explain(HISTORY, "sku-4", hint="colour"), str)
+    assert isinstance(rec.explain(HISTORY, "sku-4", rating=2.0), str)
+    with pytest.raises(ValueError, match="a hint or a rating, not both"):
+        rec.explain(HISTORY, "sku-4", hint="colour", rating=2.0)
+
+
+def test_a_dialogue_asks_for_items(rec):
+    talk = [("user", "I need a lamp."), ("recommender", "Red or blue?"), ("user", "Blue.")]
+    assert len(rec.converse(talk, k=4)) == 4
+    assert "sku-4" not in named(rec.converse(talk, ["sku-4"], k=12))
+
+
+def test_reviews_are_summed_up(rec):
+    assert isinstance(rec.summarize("a fine red lamp"), str)
+
+
+@pytest.mark.parametrize(
+    ("method", "task", "message"),
+    [
+        ("generate", "recommend", "call recommend"),
+        ("rate", "explain", "call generate"),
+        ("select", "rate", "call rate"),
+        ("generate", "imagine", "no engine draws pictures yet"),
+    ],
+)
+def test_a_task_that_is_answered_otherwise_is_refused(rec, method, task, message):
+    with pytest.raises(TaskError, match=message):
+        getattr(rec.recommender, method)([Request(task=task, item=4)])
+
+
 def test_an_unknown_item_is_refused_by_name(rec):
     with pytest.raises(DataError, match="sku-99"):
         rec.recommend(["sku-99"])
@@ -121,7 +231,8 @@ def test_the_prompt_can_be_read(rec):
 
 
 def test_the_engine_follows_the_protocol(rec):
-    assert isinstance(rec.recommender, Recommender)
+    for protocol in (Recommender, Rater, Selector):
+        assert isinstance(rec.recommender, protocol)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 64])

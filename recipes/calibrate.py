@@ -1,0 +1,87 @@
+"""Calibrate a model's ratings on validation events, which it has not learned from.
+
+    python recipes/calibrate.py --model runs/demo/model --dataset runs/demo/data
+
+Fits temperature and biases of the probabilities of ratings and keeps them in the model directory,
+from where ``GenRec.from_pretrained`` reads them. Prints how far the ratings are off before and
+after, by the likeliest and by the expected one, on the other half of the validation events.
+"""
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from genrec.artifacts import ArtifactError
+from genrec.config import parse_args
+from genrec.data import DataError, Dataset, SplitConfig, sample_events
+from genrec.eval import Question, Questions, TaskError
+from genrec.recommender import Rating
+from genrec.serving import (
+    Calibration,
+    TransformersRecommender,
+    fit_calibration,
+    load_bundle,
+    save_calibration,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    model: Path
+    """The model directory that recipes/finetune.py wrote."""
+
+    dataset: Path
+    """The data set that recipes/prepare.py wrote."""
+
+    split: SplitConfig = field(default_factory=SplitConfig)
+    """The split that the model was trained on; its validation events are used."""
+
+    events: int = 5000
+    """Use so many validation events, drawn by the seed; 0 takes all."""
+
+    batch_size: int = 64
+    """Requests that are computed at once."""
+
+    seed: int = 0
+    """Decides which events are used."""
+
+
+def main(config: Config) -> None:
+    dataset = Dataset.load(config.dataset)
+    split = config.split.split(dataset.interactions)
+    events = sample_events(split.validation, config.events, seed=config.seed)
+    questions = list(Questions.about(dataset, events, "rate"))
+    model, renderer = load_bundle(config.model)
+    recommender = TransformersRecommender(
+        model, renderer, batch_size=config.batch_size, progress=sys.stderr.isatty()
+    )
+    log_prob_ES = recommender.rating_log_probs([question.request for question in questions])
+    rating_E, scale = np.array([q.rating for q in questions]), renderer.config.rating_scale
+    half = len(questions) // 2
+    untouched = Calibration(scale=scale)
+    fitted_on_half = fit_calibration(log_prob_ES[:half], rating_E[:half], scale)
+    for name, calibration in (("as it is", untouched), ("calibrated", fitted_on_half)):
+        print(f"{name}: {errors(calibration.ratings(log_prob_ES[half:]), questions[half:])}")
+    calibration = fit_calibration(log_prob_ES, rating_E, scale)
+    save_calibration(config.model, calibration)
+    biases = ", ".join(f"{bias:.2f}" for bias in calibration.biases)
+    print(
+        f"temperature {calibration.temperature:.2f}, biases {biases}: {calibration.events} events"
+    )
+
+
+def errors(ratings: list[Rating], questions: list[Question]) -> str:
+    """Tell the root mean squared errors of the likeliest and of the expected ratings."""
+    rating_E2 = np.array(ratings)
+    gap_E2 = rating_E2 - np.array([[question.rating] for question in questions])
+    likeliest, expected = np.sqrt(np.square(gap_E2[:, ::-1]).mean(axis=0))
+    return f"RMSE {likeliest:.3f} by the likeliest rating, {expected:.3f} by the expected one"
+
+
+if __name__ == "__main__":
+    try:
+        main(parse_args(Config, __doc__))
+    except (ArtifactError, DataError, TaskError) as error:
+        sys.exit(f"calibrate: {error}")
