@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from genrec.artifacts import ArtifactError
 from genrec.config import parse_args
-from genrec.data import Dataset, Split, leave_one_out, sample_events
+from genrec.data import DataError, Dataset, Split, leave_one_out, sample_events
 from genrec.eval import ContentKNNConfig, ContentKNNRecommender, evaluate, recall_at
 from genrec.recommender import Recommender
 from genrec.semantic_ids import SemanticIds
@@ -159,4 +160,7 @@ def main(config: Config) -> None:
 
 if __name__ == "__main__":
     options = ["--quick=true" if option == "--quick" else option for option in sys.argv[1:]]
-    main(parse_args(Config, __doc__, options))
+    try:
+        main(parse_args(Config, __doc__, options))
+    except (ArtifactError, DataError) as error:
+        sys.exit(f"cold_start: {error}")

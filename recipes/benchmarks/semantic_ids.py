@@ -21,9 +21,9 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from genrec.artifacts import read_json, write_json
+from genrec.artifacts import ArtifactError, read_json, write_json
 from genrec.config import parse_args, to_dict
-from genrec.data import Dataset, Split, leave_one_out
+from genrec.data import DataError, Dataset, Split, leave_one_out
 from genrec.eval import bootstrap, compare, evaluate, ndcg_at, recall_at
 from genrec.eval.intervals import Ints, Statistics
 from genrec.semantic_ids import SemanticIds
@@ -58,7 +58,7 @@ class Config:
     """Where the features of texts are kept."""
 
     ids: tuple[Name, ...] = ("ours", "letter", "random")
-    """The IDs to compare; the first are compared with each of the others."""
+    """The IDs to train on; the first are compared with each of the others."""
 
     seeds: tuple[int, ...] = (0, 1, 2)
     """One run each. A seed decides all that is made: the tokenizer, random IDs, the generator."""
@@ -81,7 +81,10 @@ def make_ids(name: Name, dataset: Dataset, split: Split, config: Config, seed: i
         ids = our_ids(dataset, split, config, seed)
         ids = ids if name == "ours" else dealt(ids, seed)
     if len(ids) != len(dataset.catalogue):
-        sys.exit(f"{name} has IDs of {len(ids)} items, but there are {len(dataset.catalogue)}")
+        raise DataError(
+            f"there are {name} IDs of {len(ids)} items, but {config.data} has "
+            f"{len(dataset.catalogue)} items; give the folder of the data they were made for"
+        )
     return ids
 
 
@@ -168,4 +171,7 @@ def main(config: Config) -> None:
 
 if __name__ == "__main__":
     options = ["--quick=true" if option == "--quick" else option for option in sys.argv[1:]]
-    main(parse_args(Config, __doc__, options))
+    try:
+        main(parse_args(Config, __doc__, options))
+    except (ArtifactError, DataError) as error:
+        sys.exit(f"semantic_ids: {error}")

@@ -3,8 +3,12 @@ import json
 import numpy as np
 import pytest
 
+from genrec.artifacts import ArtifactError
+from genrec.data import DataError, leave_one_out
 from genrec.semantic_ids import SemanticIds
-from recipes.benchmarks.semantic_ids import Config, dealt, main, statistics
+from recipes.benchmarks.generator import GeneratorConfig
+from recipes.benchmarks.semantic_ids import Config, dealt, main, make_ids, statistics
+from tests.small_shop import small_dataset
 
 
 @pytest.fixture(scope="module")
@@ -12,8 +16,9 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("semantic_ids")
 
 
-def run(folder, capsys):
-    main(Config(out=folder / "runs", features=folder / "features", seeds=(0, 1), quick=True))
+def run(folder, capsys, **more):
+    folders = {"out": folder / "runs", "features": folder / "features"}
+    main(Config(seeds=(0, 1), quick=True, **folders, **more))
     return capsys.readouterr().out.splitlines()
 
 
@@ -34,6 +39,18 @@ def test_quick_it_compares_ours_with_random_ones_and_keeps_its_runs(folder, caps
     again = run(folder, capsys)
     assert again[-1] == lines[-1]
     assert sum("seed" in line for line in again[:-1]) == 1  # nothing is trained twice
+
+    with pytest.raises(ArtifactError, match="holds a run with another config"):
+        run(folder, capsys, generator=GeneratorConfig(beams=10))
+
+
+def test_an_index_of_other_items_is_refused(tmp_path):
+    dataset = small_dataset()
+    index = tmp_path / "letter.index.json"
+    index.write_text('{"0": ["<a_1>", "<b_2>", "<c_3>", "<d_4>"]}', encoding="utf-8")
+    split = leave_one_out(dataset.interactions)
+    with pytest.raises(DataError, match=r"letter IDs of 1 items, but .* has 12 items"):
+        make_ids("letter", dataset, split, Config(data=tmp_path), seed=0)
 
 
 def test_dealt_ids_are_the_same_ids_for_other_items():
