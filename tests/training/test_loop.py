@@ -108,10 +108,11 @@ def test_learning_lowers_the_loss(renderers, tmp_path):
     assert record[40] < 0.75 * record[1]
 
 
-def test_accumulated_gradients_are_those_of_the_whole_step(renderers, tmp_path):
+@pytest.mark.parametrize("changes", [{}, {"focal_gamma": 2.0, "logits_at_once": 20_000}])
+def test_accumulated_gradients_are_those_of_the_whole_step(renderers, tmp_path, changes):
     # Dropout draws other numbers for other shapes, so it is off in this comparison.
-    run(renderers, tmp_path / "whole", micro_rows=4, dropout=0.0)
-    run(renderers, tmp_path / "parts", micro_rows=3, dropout=0.0)
+    run(renderers, tmp_path / "whole", micro_rows=4, dropout=0.0, **changes)
+    run(renderers, tmp_path / "parts", micro_rows=3, dropout=0.0, **changes)
     assert losses(tmp_path / "parts") == pytest.approx(losses(tmp_path / "whole"), rel=1e-4)
 
 
