@@ -9,6 +9,7 @@ model directory that ``GenRec.from_pretrained`` and transformers load.
 import logging
 import sys
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,19 +20,16 @@ from transformers import PreTrainedModel
 from genrec.artifacts import ArtifactError
 from genrec.config import parse_args, to_dict
 from genrec.data import DataError, Dataset, SplitConfig, sample_events
-from genrec.eval import evaluate
-from genrec.eval.ranking import ndcg_at, recall_at
-from genrec.models import AdaptConfig, BackboneConfig, adapt, build_backbone, merge, trainable_share
-from genrec.prompts import (
-    Mixture,
-    PromptConfig,
-    Renderer,
-    TaskError,
-    Tasks,
-    Vocabulary,
-    corpus,
-    make_tokenizer,
+from genrec.eval import Questions, evaluate, ndcg_at, recall_at
+from genrec.models import (
+    AdaptConfig,
+    BackboneConfig,
+    VisionConfig,
+    merge,
+    pictures_for,
+    trainable_share,
 )
+from genrec.prompts import Mixture, PromptConfig, TaskError, Tasks
 from genrec.serving import TransformersRecommender, save_bundle
 from genrec.tokenization import SemanticTokenizer
 from genrec.training import (
@@ -41,6 +39,8 @@ from genrec.training import (
     claim_run_folder,
     make_accelerator,
     make_collator,
+    make_model,
+    make_renderer,
     train,
     whole_best,
 )
@@ -60,7 +60,7 @@ class Config:
     """Where the model directory goes."""
 
     work: Path
-    """Where checkpoints, records and logs go; a run that was killed goes on from here."""
+    """Where checkpoints and logs go; a run that was killed goes on from here."""
 
     training: TrainingConfig
     tasks: dict[str, float] = field(default_factory=lambda: {"recommend": 1.0})
@@ -72,6 +72,9 @@ class Config:
     split: SplitConfig = field(default_factory=SplitConfig)
     prompts: PromptConfig = field(default_factory=PromptConfig)
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    vision: VisionConfig | None = None
+    """How the model sees the items' pictures; left out, it reads text alone."""
+
     adapt: AdaptConfig = field(default_factory=AdaptConfig)
     validation_users: int = 1000
     """Validate on so many users, drawn by the seed; 0 takes all."""
@@ -85,68 +88,66 @@ class Config:
 
 def main(config: Config) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    accelerator = make_accelerator(config.training, logging_dir=config.work / "logs")
+    training = config.training
+    state = make_accelerator(training, logging_dir=config.work / "logs")
     dataset = Dataset.load(config.dataset)
     split = config.split.split(dataset.interactions)
     ids = SemanticTokenizer.from_pretrained(config.tokenizer, catalogue=dataset.catalogue).ids
-    tasks = Tasks.load(config.task_folders)
-    with accelerator.main_process_first():
+    with state.main_process_first():
         claim_run_folder(config.work, to_dict(config) | {"dataset": dataset.fingerprint})
-        vocabulary = Vocabulary.kept_in(
-            config.work / "vocabulary",
-            ids,
-            lambda: make_tokenizer(
-                config.backbone.path, corpus(dataset, split.train, tasks),
-                size=config.backbone.tiny.text_pieces, kind=config.backbone.tiny.tokenizer_kind,
-            ),
-            soft_prompt=config.adapt.soft_prompt,
+        renderer = make_renderer(
+            dataset, split.train, ids, Tasks.load(config.task_folders).only(config.tasks),
+            config.prompts, backbone=config.backbone, vision=config.vision,
+            soft_prompt=config.adapt.soft_prompt, folder=config.work / "vocabulary",
         )  # fmt: skip
-    renderer = Renderer(
-        vocabulary=vocabulary, ids=ids, catalogue=dataset.catalogue, tasks=tasks,
-        config=config.prompts,
+    make = partial(
+        make_model, renderer, backbone=config.backbone, vision=config.vision,
+        adaptation=config.adapt, seed=config.seed,
     )  # fmt: skip
-
-    def make() -> PreTrainedModel:
-        model = build_backbone(
-            config.backbone, vocabulary_size=len(vocabulary), special=vocabulary.special,
-            max_tokens=config.prompts.prompt_tokens + config.prompts.answer_tokens,
-            seed=config.seed, quantized=config.adapt.quantized,
-        )  # fmt: skip
-        return adapt(model, config.adapt, new_tokens=vocabulary.new_tokens)
-
     model = make()
+    with state.main_process_first():
+        pictures = pictures_for(
+            model, dataset.catalogue, training=True, folder=config.work / "pictures", progress=True
+        )
     mixture = Mixture(
         dataset=dataset, train=split.train, renderer=renderer, weights=config.tasks,
         every_position=not model.config.is_encoder_decoder, seed=config.seed,
     )  # fmt: skip
-    stream = StepStream(
-        mixture=mixture,
-        collator=make_collator(model, pad=vocabulary.pad, row_tokens=config.training.row_tokens),
-        rows_per_step=config.training.rows_per_step,
+    collator = make_collator(
+        model, pad=renderer.vocabulary.pad, row_tokens=training.row_tokens, pictures=pictures
     )
+    stream = StepStream(mixture=mixture, collator=collator, rows_per_step=training.rows_per_step)
     share = trainable_share(model)
     log.info("examples an epoch: %s; weights that train: %d of %d", mixture.counts, *share)
-
     events = sample_events(split.validation, config.validation_users, seed=config.seed)
-    mine = events[accelerator.process_index :: accelerator.num_processes]
+    mine = events[state.process_index :: state.num_processes]
+
+    def serve(bare: PreTrainedModel) -> TransformersRecommender:
+        eyes = pictures and pictures.seen_by(bare)
+        return TransformersRecommender(bare, renderer, beams=config.beams, pictures=eyes)
 
     def validate(bare: PreTrainedModel) -> dict[str, float]:
         """Score a share of the users in each process, by full ranking without the history."""
-        recommender = TransformersRecommender(bare, renderer, beams=config.beams)
-        ranks = np.asarray(gather_object(list(evaluate(recommender, dataset, mine).ranks)))
+        ranks = np.asarray(gather_object(list(evaluate(serve(bare), dataset, mine).ranks)))
         metrics = {"recall@10": recall_at(ranks, 10), "ndcg@10": ndcg_at(ranks, 10)}
         return {name: float(values.mean()) for name, values in metrics.items()}
 
     trained = train(
-        model, stream, config.training, accelerator=accelerator, folder=config.work,
-        validate=validate, score="ndcg@10", run_config=to_dict(config),
+        model, stream, training, accelerator=state, folder=config.work, validate=validate,
+        score="ndcg@10", run_config=to_dict(config),
     )  # fmt: skip
-    if accelerator.is_main_process:
+    if state.is_main_process:
+        best = merge(whole_best(model, make, config.work / "best"))
+        calibration = None
+        if "rate" in config.tasks:
+            rated = list(Questions.about(dataset, events, "rate"))
+            calibration = serve(best.eval()).calibrate(
+                [question.request for question in rated], [question.rating for question in rated]
+            )
         info = {"config": to_dict(config), **trained._asdict()}
-        best = whole_best(model, make, config.work / "best")
-        save_bundle(config.out, merge(best), renderer, info=info)
+        save_bundle(config.out, best, renderer, info=info, calibration=calibration)
         log.info("the model of step %d stands in %s", trained.best_step, config.out)
-    accelerator.end_training()
+    state.end_training()
 
 
 if __name__ == "__main__":

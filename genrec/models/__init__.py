@@ -9,7 +9,7 @@ from genrec.models.backbone import (
     load_pretrained,
 )
 from genrec.models.flamingo import BRIDGE_MODULES, FlamingoConfig, FlamingoForCausalLM
-from genrec.models.picture_store import PictureStore
+from genrec.models.picture_store import PictureStore, pictures_for
 from genrec.models.vision import Preprocessing, TinyVisionConfig, VisionConfig, add_vision
 
 __all__ = [
@@ -29,5 +29,6 @@ __all__ = [
     "build_tiny",
     "load_pretrained",
     "merge",
+    "pictures_for",
     "trainable_share",
 ]

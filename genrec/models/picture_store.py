@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 from tqdm import tqdm
+from transformers import PreTrainedModel
 
 from genrec.artifacts import ArtifactError, fingerprint
 from genrec.data import Catalogue, DataError
@@ -104,6 +105,12 @@ class PictureStore:
         make = pixels_by(preprocessing_of(model)) if takes_pixels else features_by(model)
         return cls(catalogue, make, folder=folder, progress=progress)
 
+    def seen_by(self, model: PreTrainedModel) -> "PictureStore | None":
+        """Return the pictures as a model that is in training sees them now, for its validation."""
+        if self._make.kind == "features":
+            return self  # of an encoder that stays as it is
+        return pictures_for(model, self._catalogue)
+
     def inputs(self, rows: Rows) -> dict[str, Tensor]:
         """Return the model's argument for some items, whichever it is; see :meth:`features`."""
         if self._make.kind == "features":
@@ -152,6 +159,26 @@ class PictureStore:
                 f"this store holds {self._make.kind} and no {kind}; a frozen encoder takes "
                 "features, one that trains pixels (PictureStore.for_model chooses)"
             )
+
+
+def pictures_for(
+    model: PreTrainedModel,
+    catalogue: Catalogue,
+    *,
+    training: bool = False,
+    folder: Path | str | None = None,
+    progress: bool = False,
+) -> PictureStore | None:
+    """Make the store that a model needs; ``None`` for one that sees no pictures.
+
+    The model may be any, or what PEFT has put around it; see :meth:`PictureStore.for_model`.
+    """
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    if not isinstance(inner, FlamingoForCausalLM) or inner.config.fusion == "none":
+        return None
+    return PictureStore.for_model(
+        inner, catalogue, training=training, folder=folder, progress=progress
+    )
 
 
 class PictureMaker(NamedTuple):

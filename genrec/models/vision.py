@@ -166,6 +166,11 @@ class VisionConfig:
     one from scratch learns to look sooner from 1."""
 
     @property
+    def marks(self) -> int:
+        """How many tokens ``[IMG]`` stand for a picture in prompts; 0 where none is shown."""
+        return {"none": 0, "early": self.latents}.get(self.fusion, 1)
+
+    @property
     def trains_encoder(self) -> bool:
         """Whether the encoder learns, so that pictures must be encoded in every step."""
         return self.train_encoder or self.encoder is None

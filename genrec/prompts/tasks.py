@@ -191,6 +191,10 @@ class Tasks(dict[str, Task]):
         tasks = [read_task(file) for file in files]
         return cls({task.name: task for task in tasks})
 
+    def only(self, names: Iterable[str]) -> "Tasks":
+        """Keep some tasks, such as those that a model learns."""
+        return Tasks({name: self[name] for name in names})
+
     def __missing__(self, name: str) -> Task:
         near = difflib.get_close_matches(name, self, n=1)
         remedy = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(self))}"

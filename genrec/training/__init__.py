@@ -16,6 +16,7 @@ from genrec.training.launch import make_accelerator
 from genrec.training.loop import Trained, train
 from genrec.training.losses import TokenLoss, weighted_loss
 from genrec.training.run_folder import claim_run_folder
+from genrec.training.setup import make_model, make_renderer
 from genrec.training.with_loss import ModelWithLoss
 
 __all__ = [
@@ -37,6 +38,8 @@ __all__ = [
     "load_checkpoint",
     "make_accelerator",
     "make_collator",
+    "make_model",
+    "make_renderer",
     "train",
     "weighted_loss",
     "whole_best",
