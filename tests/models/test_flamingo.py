@@ -271,6 +271,19 @@ def test_a_saved_model_comes_back(way, vision, tmp_path):
     assert torch.equal(logits(loaded, prompt(OWNERS), **inputs), expected)
 
 
+def test_layers_that_a_checkpoint_lacks_begin_with_closed_gates(tmp_path):
+    model = small_flamingo(every_n_layers=2)
+    model.save_pretrained(tmp_path)
+    more = FlamingoForCausalLM.from_pretrained(tmp_path, every_n_layers=1)
+    gates = [
+        layer.cross_attention.attention_gate.item() for layer in more.language_model.model.layers
+    ]
+    assert gates == pytest.approx([0.0, 0.8, 0.0, 0.8])
+    inputs = {"owner": OWNERS, "pixel_values": pictures(2)}
+    expected = logits(model, prompt(OWNERS), **inputs)
+    torch.testing.assert_close(logits(more, prompt(OWNERS), **inputs), expected)
+
+
 @pytest.mark.parametrize("kind", ["llama", "qwen3"])
 def test_new_tokens_get_rows_and_stay_tied_or_untied(kind, tmp_path):
     model = small_flamingo(kind)

@@ -18,7 +18,7 @@ from transformers import (
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from genrec.models.flamingo.config import FlamingoConfig
-from genrec.models.flamingo.fusion import put_latents
+from genrec.models.flamingo.fusion import GatedCrossAttention, LateFusion, put_latents
 from genrec.models.flamingo.resampler import PerceiverResampler
 from genrec.models.flamingo.sight import (
     AllPictures,
@@ -109,6 +109,16 @@ class FlamingoForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[mis
         super()._init_weights(module)
         if isinstance(module, PerceiverResampler):
             nn.init.normal_(module.latents_CD, std=self.config.initializer_range)
+
+    @torch.no_grad()
+    def initialize_weights(self) -> None:
+        """Set the gates too: the decoder's rules, which reach all in its layers, know none."""
+        for module in self.modules():
+            if isinstance(module, GatedCrossAttention | LateFusion):
+                for gate in module.parameters(recurse=False):
+                    if not getattr(gate, "_is_hf_initialized", False):  # not from a checkpoint
+                        gate.fill_(self.config.gate)
+        super().initialize_weights()
 
     def forward(
         self,
