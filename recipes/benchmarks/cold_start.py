@@ -46,7 +46,7 @@ from recipes.benchmarks.generator import (
 )
 from recipes.benchmarks.new_items import OnlyNew, items_named, reserve, table, told
 
-DECAYS = (0.3, 0.5, 0.65, 0.85, 1.0)
+DECAYS = (0.1, 0.3, 0.5, 0.7, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
