@@ -54,7 +54,7 @@ def wide_renderer() -> Renderer:
         ids=ids,
         catalogue=Catalogue(pl.DataFrame({"item_id": map(str, rows), "title": titles})),
         tasks=tasks,
-        config=PromptConfig(answer_tokens=8),
+        config=PromptConfig(answer_tokens=16),
     )
 
 
@@ -174,9 +174,34 @@ def test_text_is_what_transformers_writes_without_codes(vllm, transformers, task
 
 
 @needs_vllm
+def test_probabilities_of_ratings_are_those_of_transformers(vllm, transformers):
+    requests = [Request(task="rate", history=tuple(range(n)), item=n) for n in range(9)]
+    ours, theirs = (engine.rating_log_probs(requests) for engine in (vllm, transformers))
+    np.testing.assert_allclose(ours, theirs, atol=1e-4, rtol=0)
+
+
+@needs_vllm
+def test_selections_are_those_of_transformers(vllm, transformers):
+    requests = [
+        Request(task="select", history=tuple(range(n)), candidates=(3, 153, 7 * n, 40)[: n % 5])
+        for n in range(1, 5)
+    ]
+    chosen = vllm.select(requests)
+    assert chosen == transformers.select(requests)
+    assert any(chosen)
+
+
+@needs_vllm
+def test_direct_recommendations_are_those_of_transformers(vllm, transformers):
+    rows = (5, 155, 305, 17)
+    requests = [Request(task="direct", history=(1,), candidates=rows, only=rows)]
+    assert_same(vllm.recommend(requests, 12), transformers.recommend(requests, 12))
+
+
+@needs_vllm
 def test_no_question_has_no_answer(vllm):
     assert vllm.recommend([], 3) == []
-    assert vllm.generate([]) == []
+    assert vllm.generate([]) == vllm.rate([]) == vllm.select([]) == []
 
 
 @needs_vllm
