@@ -124,10 +124,11 @@ def reassign(
     before_NL = codes_NL.cpu().numpy().astype(np.int64)
     seating = _Seating(before_NL.copy(), features_NF, quantizer)
     excess_N = seating.excess(items_per_id)
+    crowded_N = seating.crowded(items_per_id)
     for level in range(len(sizes)):
         room = math.prod(sizes[level + 1 :]) * items_per_id
         if transport and level == len(sizes) - 1:
-            seating.transport(room)
+            seating.transport(room, crowded_N)
         seating.settle(level, room, excess_N)
     moved = np.flatnonzero((seating.codes_NL != before_NL).any(axis=1))
     log.info("moved %d of %d items to IDs with room", len(moved), len(before_NL))
@@ -168,12 +169,17 @@ class _Seating:
             rest_WL = self.quantizer.quantize(*self._priced_by(rows_W, level + 1))
             self.codes_NL[rows_W] = rest_WL.cpu().numpy()
 
-    def transport(self, room: int) -> None:
-        """Seat all items of crowded IDs anew in the last level, each prefix by the best for all."""
+    def crowded(self, room: int) -> Bools:
+        """Find the items on IDs that have more of them than room."""
+        id_N = group_rows(self.codes_NL)
+        return np.bincount(id_N)[id_N] > room
+
+    def transport(self, room: int, movable_N: Bools) -> None:
+        """Seat items of crowded IDs anew in the last level, each prefix by the best for all."""
         level = self.codes_NL.shape[1] - 1
         prefix_N = group_rows(self.codes_NL[:, :level])
         place_N = group_rows(np.column_stack([prefix_N, self.codes_NL[:, level]]))
-        crowded_M = np.flatnonzero(np.bincount(place_N)[place_N] > room)
+        crowded_M = np.flatnonzero(movable_N & (np.bincount(place_N)[place_N] > room))
         crowded_M = crowded_M[np.argsort(prefix_N[crowded_M], kind="stable")]
         # Whole prefixes at a time; since earlier levels are settled, none holds too many items.
         starts = np.flatnonzero(np.diff(prefix_N[crowded_M], prepend=-1))

@@ -34,18 +34,19 @@ def transport_prices(
         The costs plus a charge for every code under every prefix, shape (M, K): the items' mass is
         largest where this is least. A code without room costs infinity.
     """
-    unit = epsilon * costs_MK.mean().clamp(min=1e-12)
-    log_kernel_MK = -costs_MK / unit
+    mean = costs_MK.mean().clamp(min=1e-12)
     log_places_GK = places_GK.to(costs_MK).log()
     items_G = torch.bincount(group_M, minlength=len(places_GK)).to(costs_MK)
     empty_G = (places_GK.sum(dim=1) - items_G).clamp(min=0).log()
-    charge_GK = torch.where(places_GK > 0, 0.0, -torch.inf).to(costs_MK)
-    for _ in range(iterations):
-        row_M = -(log_kernel_MK + charge_GK[group_M]).logsumexp(dim=1)
-        empty_row_G = empty_G - charge_GK.logsumexp(dim=1)
-        seated_GK = _group_logsumexp(log_kernel_MK + row_M[:, None], group_M, len(places_GK))
-        charge_GK = log_places_GK - torch.logaddexp(seated_GK, empty_row_G[:, None])
-    return costs_MK - unit * charge_GK[group_M]
+    charge_GK = torch.where(places_GK > 0, 0.0, torch.inf).to(costs_MK)
+    for turn in range(iterations):
+        # From a blurred transport to the sharp one: at once, charges would rise by tiny steps.
+        unit = mean * epsilon ** min(1.0, (turn + 1) / (0.8 * iterations))
+        row_M = -((-costs_MK - charge_GK[group_M]) / unit).logsumexp(dim=1)
+        empty_row_G = empty_G - (-charge_GK / unit).logsumexp(dim=1)
+        seated_GK = _group_logsumexp(row_M[:, None] - costs_MK / unit, group_M, len(places_GK))
+        charge_GK = unit * (torch.logaddexp(seated_GK, empty_row_G[:, None]) - log_places_GK)
+    return costs_MK + charge_GK[group_M]
 
 
 def _group_logsumexp(values_MK: Tensor, group_M: Tensor, groups: int) -> Tensor:

@@ -44,7 +44,7 @@ def test_prefixes_do_not_disturb_each_other():
             costs_MK[mine], torch.zeros(int(mine.sum()), dtype=torch.long), torch.ones(1, 6),
             epsilon=0.05 / float(unit),
         )  # fmt: skip
-        torch.testing.assert_close(together_MK[mine], alone_MK)
+        torch.testing.assert_close(together_MK[mine], alone_MK, atol=2e-3, rtol=1e-2)
 
 
 def test_a_code_without_room_costs_infinity():
