@@ -5,11 +5,12 @@ import polars as pl
 import pytest
 
 from genrec.data import Dataset, Interactions, leave_one_out
-from genrec.prompts import Mixture, PromptConfig, TaskError
+from genrec.prompts import Mixture, MixtureConfig, PromptConfig, TaskError
+from genrec.prompts.mixture import tempered
 from tests.small_shop import small_dataset, small_renderer
 
 
-def mixture(weights, *, every_position=True, dataset=None, config=None, seed=0):
+def mixture(weights, *, every_position=True, dataset=None, config=None, seed=0, mix=None):
     dataset = dataset or small_dataset()
     return Mixture(
         dataset=dataset,
@@ -17,6 +18,7 @@ def mixture(weights, *, every_position=True, dataset=None, config=None, seed=0):
         renderer=small_renderer(dataset, config=config),
         weights=weights,
         every_position=every_position,
+        config=mix or MixtureConfig(),
         seed=seed,
     )
 
@@ -119,3 +121,69 @@ def test_a_task_without_examples_is_refused():
 def test_weights_must_be_positive():
     with pytest.raises(ValueError, match="above 0"):
         mixture({"recommend": 0.0})
+
+
+@pytest.mark.parametrize(
+    ("temperature", "counts"),
+    [
+        (1.0, {"large": 900, "small": 100}),
+        (2.0, {"large": 750, "small": 250}),  # the roots, 30 and 10, are as 3 to 1
+        (1e9, {"large": 500, "small": 500}),
+        (0.5, {"large": 988, "small": 12}),  # 810,000 to 10,000
+    ],
+)
+def test_temperature_moves_shares_and_keeps_the_sum(temperature, counts):
+    assert tempered({"large": 900, "small": 100}, temperature) == counts
+
+
+def test_a_heated_mixture_shows_what_its_counts_say():
+    mix = mixture({"recommend": 1.0, "title_to_item": 1.0}, mix=MixtureConfig(temperature=2.0))
+    # 30 histories and 12 items: roots 5.48 and 3.46, of 42 examples.
+    assert mix.available == {"recommend": 30, "title_to_item": 12}
+    assert mix.counts == {"recommend": 26, "title_to_item": 16}
+    assert Counter(example.task for example in mix.epoch(0)) == mix.counts
+
+
+def test_examples_carry_the_loss_weight_of_their_task():
+    weights = {"recommend": 1.0, "rate": 1.0}
+    plain = list(mixture(weights).epoch(0))
+    weighted = list(mixture(weights, mix=MixtureConfig(loss_weights={"recommend": 3.0})).epoch(0))
+    for one, other in zip(plain, weighted, strict=True):
+        times = 3.0 if one.task == "recommend" else 1.0
+        np.testing.assert_allclose(other.prompt_weights, times * one.prompt_weights)
+        assert other.answer_weight == times * one.answer_weight
+    assert any(example.prompt_weights.any() for example in plain)
+
+
+@pytest.mark.parametrize("start", [0, 1, 50, 89, 90])
+def test_an_epoch_may_begin_at_any_example(start):
+    mix = mixture({"recommend": 1.0, "direct": 0.5, "title_to_item": 1.0})
+    whole, rest = (
+        [(e.task, e.prompt.tolist(), e.answer.tolist()) for e in examples]
+        for examples in (mix.epoch(2), mix.epoch(2, start=start))
+    )
+    assert rest == whole[start:]
+
+
+def test_a_mixture_keeps_numbers_and_no_examples():
+    mix = mixture({"recommend": 100.0, "search": 50.0})
+    order = mix._order(0)
+    assert sum(array.nbytes for array in order) == 15 * len(mix)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"temperature": 0.0}, "temperature is 0.0"),
+        ({"candidates": 1}, "at least 2"),
+        ({"loss_weights": {"rate": 0.0}}, "leave out such a task"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        MixtureConfig(**settings)
+
+
+def test_a_loss_weight_for_a_task_that_is_not_mixed_is_refused():
+    with pytest.raises(TaskError, match="loss_weights names search, but the mixture has rate"):
+        mixture({"rate": 1.0}, mix=MixtureConfig(loss_weights={"search": 2.0}))
