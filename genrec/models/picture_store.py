@@ -69,12 +69,14 @@ class PictureStore:
         rows = {key: row for row, key in enumerate(keys) if key and key not in parts.places}
         missing = list(rows.items())
         starts = range(0, len(missing), batch_size)
-        for start in tqdm(starts, desc="pictures", unit="batch", disable=not progress):
-            batch = missing[start : start + batch_size]
-            pixels_U3HW = [make.preprocessing.pixels(_decode(catalogue, row)) for _, row in batch]
-            made = make.encode(torch.from_numpy(np.stack(pixels_U3HW)))
-            parts.add([key for key, _ in batch], made)
-        parts.flush()
+        # In the weights' own precision, also within a training that multiplies in another one.
+        with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
+            for start in tqdm(starts, desc="pictures", unit="batch", disable=not progress):
+                batch = missing[start : start + batch_size]
+                pictures = [_decode(catalogue, row) for _, row in batch]
+                pixels_U3HW = np.stack([make.preprocessing.pixels(each) for each in pictures])
+                parts.add([key for key, _ in batch], make.encode(torch.from_numpy(pixels_U3HW)))
+            parts.flush()
         self._parts = parts.tensors
         # Of each item the part and the place in it; -1 where it has no picture.
         self._place_N2 = np.asarray(

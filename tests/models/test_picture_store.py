@@ -68,6 +68,13 @@ def test_features_are_kept_in_half_precision(model, catalogue):
     torch.testing.assert_close(halved, exact, rtol=1e-3, atol=1e-3)
 
 
+def test_a_training_in_another_precision_changes_no_feature(model, catalogue):
+    expected = PictureStore(catalogue, features_by(model), batch_size=2).features([0, 2, 4])
+    with torch.autocast("cpu", torch.bfloat16):
+        found = PictureStore(catalogue, features_by(model), batch_size=2).features([0, 2, 4])
+    assert torch.equal(found, expected)
+
+
 def test_pixels_are_those_of_the_preprocessing(catalogue):
     store = PictureStore(catalogue, pixels_by(SIZE))
     expected = SIZE.normalise(torch.tensor(SIZE.pixels(catalogue.picture(2))))
