@@ -26,6 +26,8 @@ _SHARDERS = {
     DistributedType.FSDP: "ACCELERATE_USE_FSDP",
 }
 
+_ACCELERATE = {"launch", "accelerate-launch", "accelerate.commands.launch"}
+
 
 def make_accelerator(config: TrainingConfig, *, logging_dir: Path) -> Accelerator:
     """Make the accelerator for the way the process was launched, or refuse the launch.
@@ -105,11 +107,13 @@ def refuse_other_launch(
 
 
 def _named_type(launcher: Sequence[str]) -> str | None:
-    """Read the distributed type in the config file that a command line names."""
-    options = [*launcher, ""]
-    for option, after in itertools.pairwise(options):
+    """Read the distributed type in a config file that ``accelerate launch --cpu`` passes over."""
+    words = {Path(word).name for word in launcher}
+    if "--cpu" not in words or not words & _ACCELERATE:
+        return None
+    for option, after in itertools.pairwise([*launcher, ""]):
         name, _, value = option.partition("=")
-        if name == "--config_file" and "launch" in " ".join(launcher):
+        if name == "--config_file":
             path = Path(value or after)
             found = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
             return str(found.get("distributed_type")) if isinstance(found, dict) else None
