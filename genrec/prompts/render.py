@@ -110,7 +110,8 @@ class Renderer:
         """
         task = self.tasks[request.task]
         parts: list[Piece | list[Piece] | str] = [self._opening]
-        for words, slot in self._phrase(task, phrasing):
+        number = phrasing if phrasing is None else phrasing % len(task.prompts)
+        for words, slot in self._phrase(task, number):
             parts.append(words)
             if slot is not None:
                 parts.append(slot if slot in _ROOMY else self._write_slot[slot](request))
@@ -240,7 +241,7 @@ class Renderer:
 
     def _write_phrase(self, task: Task, phrasing: int | None) -> list[tuple[Piece, str | None]]:
         if phrasing is not None:
-            prompt = task.prompts[phrasing % len(task.prompts)]
+            prompt = task.prompts[phrasing]
         elif task.unseen is not None:
             prompt = task.unseen
         else:
