@@ -21,6 +21,7 @@ from accelerate import PartialState
 from genrec.artifacts import ArtifactError
 from genrec.config import parse_args, to_dict
 from genrec.data import DataError, Dataset, SplitConfig
+from genrec.optional import require
 from genrec.tokenization import (
     AssignmentConfig,
     Blend,
@@ -36,6 +37,7 @@ from genrec.tokenization import (
     join_sources,
 )
 from genrec.tokenization.arrays import Features
+from genrec.tokenization.page import render_page
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +67,9 @@ class Config:
     withhold: float = 0.0
     """Share of items, drawn with the seed, that stay unknown; recipes/update_catalogue.py adds them
     later, which shows how the tokenizer does on items that it has not seen."""
+
+    page: bool = True
+    """Write quality.html too: plots, and items whose IDs begin alike, with their pictures."""
 
     seed: int = 0
     """Decides the start and the order of training."""
@@ -99,6 +104,8 @@ def together(items: ItemTable, config: Config) -> Features | None:
 def main(config: Config) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    if config.page:
+        require("jinja2", extra="eval", why="quality.html (--page false does without)")
     state = PartialState()
     items = known_items(config)
     cache = config.out.with_name(f"{config.out.name}-features")
@@ -127,7 +134,8 @@ def main(config: Config) -> None:
             progress=True,
         )
         trained = time.perf_counter()
-        tokenizer.save_pretrained(config.out)
+        page = render_page(tokenizer, items, label=config.label) if config.page else None
+        tokenizer.save_pretrained(config.out, page=page)
         print(tokenizer.quality.table())
         print(f"features {ready - start:.1f} s, {config.method} {trained - ready:.1f} s")
         print(f"{config.out}: e.g. {items.item_ids[0]!r} is {tokenizer.ids.text(0)}")

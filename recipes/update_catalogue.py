@@ -20,6 +20,7 @@ from accelerate import PartialState
 from genrec.artifacts import ArtifactError
 from genrec.config import parse_args
 from genrec.data import DataError
+from genrec.optional import require
 from genrec.tokenization import (
     FeaturesConfig,
     ItemTable,
@@ -28,6 +29,7 @@ from genrec.tokenization import (
     join_sources,
 )
 from genrec.tokenization.arrays import Features
+from genrec.tokenization.page import render_page
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +50,14 @@ class Config:
     vectors: Path | None = None
     """Given vectors of all items of the data set, where the tokenizer was trained on such."""
 
+    label: str | None = None
+    """An attribute that classes items, for the examples of quality.html."""
+
     rollback: int | None = None
     """Go back to this version of the catalogue instead."""
+
+    page: bool = True
+    """Write quality.html too, where the data set is the one whose items have IDs now."""
 
 
 def features_of(
@@ -74,18 +82,22 @@ def features_of(
 
 def main(config: Config) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if config.page:
+        require("jinja2", extra="eval", why="quality.html (--page false does without)")
     state = PartialState()
+    items = ItemTable.open(config.dataset)
     tokenizer = SemanticTokenizer.from_pretrained(config.tokenizer)
     start = time.perf_counter()
     if config.rollback is not None:
         tokenizer.rollback(config.rollback)
     else:
-        items = ItemTable.open(config.dataset)
         new = tokenizer.new_items(items)
         features_MF = features_of(items.select(new), tokenizer, config, state) if len(new) else None
         tokenizer.update(items, features_MF, free=config.free)
     if state.is_main_process:
-        tokenizer.save_pretrained(config.out or config.tokenizer)
+        shown = config.page and items.fingerprint == tokenizer.catalogue
+        page = render_page(tokenizer, items, label=config.label) if shown else None
+        tokenizer.save_pretrained(config.out or config.tokenizer, page=page)
         version = tokenizer.ledger.versions[-1]
         print(f"version {version.version}: {version.change}; {version.items:,} items")
         if version.drift:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from genrec.semantic_ids import Codes, SemanticIds
-from genrec.tokenization.arrays import Features, Labels
+from genrec.tokenization.arrays import Labels
 from genrec.tokenization.neighbours import NEAREST
 
 
@@ -226,13 +226,6 @@ def _pairs(key_N: Labels | Codes) -> float:
     """Count the pairs of items with equal keys."""
     counts = np.unique(key_N, return_counts=True)[1].astype(np.float64)
     return float((counts * (counts - 1) / 2).sum())
-
-
-def unexplained_variance(features_NF: Features, reconstructed_NF: Features) -> float:
-    """Divide the squared error of a reconstruction by the features' variance, both summed."""
-    variance = np.square(features_NF - features_NF.mean(axis=0)).sum(dtype=np.float64)
-    error = np.square(features_NF - reconstructed_NF).sum(dtype=np.float64)
-    return float(error / variance) if variance > 0 else 0.0
 
 
 def check_codebooks(ids: SemanticIds, *, least_perplexity_share: float = 0.1) -> None:

@@ -3,19 +3,25 @@
 Shape letters in this file: N items, M new items, F features, L levels.
 """
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
-from genrec.artifacts import ArtifactError, check_same, read_json, write_directory, write_json
+from genrec.artifacts import (
+    ArtifactError,
+    check_same,
+    read_json,
+    write_directory,
+    write_json,
+    write_text,
+)
 from genrec.config import to_dict
 from genrec.semantic_ids import Codes, SemanticIds
-from genrec.tokenization import growth
+from genrec.tokenization import growth, hub
 from genrec.tokenization.arrays import Features, Labels, Rows
 from genrec.tokenization.assignment import AssignmentConfig, assign
 from genrec.tokenization.blend import Blend
@@ -32,18 +38,18 @@ from genrec.tokenization.quality import Quality, check_codebooks, check_weights,
 from genrec.tokenization.quantizers import (
     AnyQuantizer,
     QuantizerConfig,
-    build_quantizer,
-    config_from_json,
     fit_quantizer,
     is_trained,
     method_of,
 )
 from genrec.tokenization.training import TrainingConfig
+from genrec.tokenization.weights import load_quantizer, save_weights
 
 CONFIG_FILE = "config.json"
 MODEL_FILE = "model.safetensors"
 IDS_FILE = "semantic_ids.safetensors"
 QUALITY_FILE = "quality.json"
+PAGE_FILE = "quality.html"
 BLEND_FILE = "blend.safetensors"
 FORMAT = 2
 
@@ -136,13 +142,10 @@ class SemanticTokenizer:
         final_error_N = reconstruction_errors(quantizer, x_NF, final_NL) / np.float32(variance)
         item_ids = catalogue.item_ids if catalogue else list(map(str, range(len(ids))))
         moved_N = np.isin(np.arange(len(ids)), moved)
+        entries = Entries(item_ids, ids.codes_NL, error_N, final_error_N, moved_N)
         return cls(
             quantizer.cpu(),
-            growth.start_ledger(
-                Entries(item_ids, ids.codes_NL, error_N, final_error_N, moved_N),
-                ids.codebook_sizes,
-                catalogue,
-            ),
+            growth.start_ledger(entries, ids.codebook_sizes, catalogue),
             measure(
                 before, ids, moved=len(moved), labels=labels,
                 errors=(float(error_N.mean()), float(final_error_N.mean())),
@@ -183,8 +186,7 @@ class SemanticTokenizer:
 
     def encode(self, features_NF: Features) -> Codes:
         """Choose the codes of any items, seen in training or not; items may share them."""
-        check_features(features_NF)
-        self._check_width(features_NF)
+        self._check(features_NF)
         x_NF = torch.from_numpy(np.ascontiguousarray(features_NF, dtype=np.float32))
         return quantize(self.quantizer, x_NF).numpy().astype(np.int32)
 
@@ -216,8 +218,7 @@ class SemanticTokenizer:
             DataError: When an item is there already or named twice, or the catalogue has others.
             ValueError: When the features do not fit, or there are more items than free IDs.
         """
-        check_features(features_MF, items=len(item_ids))
-        self._check_width(features_MF)
+        self._check(features_MF, items=len(item_ids))
         self.ledger = growth.add_items(
             self.ledger, self._space, features_MF, item_ids, catalogue=catalogue
         )
@@ -265,8 +266,7 @@ class SemanticTokenizer:
         if features_MF is None:
             features_MF = np.empty((0, self.feature_dim), dtype=np.float32)
         elif len(features_MF) > 0:
-            check_features(features_MF)
-            self._check_width(features_MF)
+            self._check(features_MF)
         self.ledger = growth.update_items(
             self.ledger, self._space, features_MF, catalogue, free=free
         )
@@ -278,8 +278,13 @@ class SemanticTokenizer:
             self.ledger, version, self.codebook_sizes, items_per_id=self._space.items_per_id
         )
 
-    def save_pretrained(self, folder: Path | str) -> None:
-        """Write the tokenizer as a directory, in one step."""
+    def save_pretrained(self, folder: Path | str, *, page: str | None = None) -> None:
+        """Write the tokenizer as a directory, in one step.
+
+        Args:
+            folder: The directory; one that stands there is replaced.
+            page: The quality report to look at, see :func:`genrec.tokenization.page.render_page`.
+        """
         with write_directory(folder) as partial:
             write_json(partial / CONFIG_FILE, {
                 "format": FORMAT,
@@ -293,30 +298,56 @@ class SemanticTokenizer:
                 "semantic_ids": self.ids.fingerprint,
                 **self.recipe,
             })  # fmt: skip
-            state = {
-                name: value.contiguous() for name, value in self.quantizer.state_dict().items()
-            }
-            save_file(state, partial / MODEL_FILE)
+            save_weights(self.quantizer, partial / MODEL_FILE)
             self.ids.save(partial / IDS_FILE)
             self.ledger.save(partial)
             if self.blend is not None:
                 self.blend.save(partial / BLEND_FILE)
             write_json(partial / QUALITY_FILE, self.quality.to_json())
+            if page is not None:
+                write_text(partial / PAGE_FILE, page)
+
+    def push_to_hub(
+        self, repository: str, *, private: bool = False, message: str = "Semantic IDs"
+    ) -> str:
+        """Upload the tokenizer to the Hugging Face hub.
+
+        Args:
+            repository: Such as ``shop/ids``; it is made where there is none.
+            private: Whether a repository that is made is hidden from others.
+            message: Describes the change.
+
+        Returns:
+            The address of the commit.
+
+        Raises:
+            ArtifactError: When the hub cannot be reached or refuses.
+        """
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary) / "tokenizer"
+            self.save_pretrained(folder)
+            return hub.upload(folder, repository, private=private, message=message)
 
     @classmethod
     def from_pretrained(
-        cls, folder: Path | str, *, catalogue: growth.Items | None = None
+        cls,
+        folder: Path | str,
+        *,
+        catalogue: growth.Items | None = None,
+        revision: str | None = None,
     ) -> "SemanticTokenizer":
         """Read what :meth:`save_pretrained` wrote.
 
         Args:
-            folder: The directory.
+            folder: The directory; a text such as ``shop/ids`` that is none is fetched from the hub.
             catalogue: The items that the IDs will be used for; checked against those they are for.
+
+            revision: The branch, tag or commit on the hub.
 
         Raises:
             ArtifactError: When a file is missing or broken, or the IDs are for other items.
         """
-        folder = Path(folder)
+        folder = hub.local_folder(folder, revision=revision)
         config = read_json(folder / CONFIG_FILE)
         if config.get("format") != FORMAT:
             raise ArtifactError(
@@ -329,7 +360,7 @@ class SemanticTokenizer:
                 ours_from=f"the tokenizer in {folder}", theirs_from="the data set",
             )  # fmt: skip
         tokenizer = cls(
-            _load_quantizer(folder, config),
+            load_quantizer(config, folder / MODEL_FILE),
             Ledger.load(folder),
             Quality.from_json(read_json(folder / QUALITY_FILE)),
             codebook_sizes=tuple(config["codebook_sizes"]),
@@ -360,23 +391,10 @@ class SemanticTokenizer:
             self.variance,
         )
 
-    def _check_width(self, features_NF: Features) -> None:
+    def _check(self, features_NF: Features, *, items: int | None = None) -> None:
+        check_features(features_NF, items=items)
         if features_NF.shape[1] != self.feature_dim:
             raise ValueError(
                 f"the features are {features_NF.shape[1]} wide, but the tokenizer was trained on "
                 f"{self.feature_dim}; make them as before, from {self.recipe['features']}"
             )
-
-
-def _load_quantizer(folder: Path, config: Mapping[str, Any]) -> AnyQuantizer:
-    try:
-        settings = config_from_json(config["method"], config["quantizer"])
-    except (TypeError, ValueError) as error:
-        raise ArtifactError(f"{folder / CONFIG_FILE} describes no quantizer: {error}") from error
-    quantizer = build_quantizer(settings, config["feature_dim"])
-    path = folder / MODEL_FILE
-    try:
-        quantizer.load_state_dict(load_file(path))
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise ArtifactError(f"{path} does not hold this quantizer: {error}") from error
-    return quantizer.eval()

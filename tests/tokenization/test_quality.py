@@ -14,7 +14,6 @@ from genrec.tokenization.quality import (
     level_quality,
     measure,
     prefix_quality,
-    unexplained_variance,
 )
 
 
@@ -47,13 +46,6 @@ def test_agreement_counts_pairs():
 
 def test_agreement_without_pairs_is_zero():
     assert agreement(np.array([0, 1], dtype=np.int32), np.array([0, 0])) == 0
-
-
-def test_the_mean_explains_nothing_and_the_features_everything():
-    x_NF = np.array([[0.0, 1.0], [2.0, 5.0]], dtype=np.float32)
-    assert unexplained_variance(x_NF, x_NF) == 0
-    mean_NF = np.broadcast_to(x_NF.mean(axis=0), x_NF.shape)
-    assert unexplained_variance(x_NF, mean_NF) == pytest.approx(1)
 
 
 def test_the_report_worked_by_hand():
