@@ -59,6 +59,8 @@ def main(config: Config) -> None:
     )
     log_prob_ES = recommender.rating_log_probs([question.request for question in questions])
     rating_E, scale = np.array([q.rating for q in questions]), renderer.config.rating_scale
+    if np.isnan(np.array(Calibration(scale=scale).ratings(log_prob_ES))).any():
+        raise TaskError(f"{config.model} does not answer in ratings; was it trained on 'rate'?")
     half = len(questions) // 2
     untouched = Calibration(scale=scale)
     fitted_on_half = fit_calibration(log_prob_ES[:half], rating_E[:half], scale)
