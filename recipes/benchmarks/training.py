@@ -145,7 +145,8 @@ class Clock(TrainerCallback):  # type: ignore[misc]
     def measured(self, before: float) -> Measured:
         """Take the median step behind the first quarter, in which memory is claimed."""
         steps_T2 = np.diff(np.array(self._times[len(self._times) // 4 :]), axis=0)
-        return Measured(*np.median(steps_T2, axis=0).tolist(), peak() - before)
+        seconds, processor_seconds = np.median(steps_T2, axis=0).tolist()
+        return Measured(seconds, processor_seconds, peak() - before)
 
 
 def run_genrec(config: Config) -> Measured:
