@@ -30,7 +30,7 @@ from genrec.tokenization.streaming import Rowwise, read_rows
 
 Costs = np.ndarray[Any, np.dtype[np.float32]]
 
-ROWS_AT_ONCE = 65_536
+ROWS_AT_ONCE = 16_384
 """Rows priced against a whole codebook at a time; bounds the memory of the costs."""
 
 log = logging.getLogger(__name__)
