@@ -40,8 +40,8 @@ class HistoryWriter:
         if self._is_bare:
             levels = self._items.tokens_NL.shape[1]
             count = min(self._config.history_items, max(room, 0) // levels)
-            rows = list(request.history[max(len(request.history) - count, 0) :])
-            return [Piece.of(self._items.tokens_NL[rows].reshape(-1), weight)]
+            rows = request.history[max(len(request.history) - count, 0) :]
+            return [self._items.codes(rows, weight=weight)]
         ahead = self._ahead(request)
         room -= sum(len(piece.tokens) for piece in ahead)
         return [*_latest(self._newest_first(request), room), *ahead]

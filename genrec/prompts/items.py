@@ -7,6 +7,7 @@ to predict them, and codes that it writes itself have none to look at. What foll
 Shape letters in this file: N items, L levels.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -43,9 +44,16 @@ class ItemWriter:
         self.past_card = lru_cache(maxsize=_KEPT)(self._write_past_card)
         self.past_short = lru_cache(maxsize=_KEPT)(self._write_past_short)
 
-    def codes(self, row: int, *, weight: float = 0.0) -> Piece:
-        """Write the semantic ID alone."""
-        return Piece.of(self.tokens_NL[row], weight)
+    def codes(self, rows: Sequence[int], *, weight: float = 0.0) -> Piece:
+        """Write semantic IDs alone, one after the other.
+
+        Raises:
+            IndexError: When there is no such item; -1 would quietly mean another one.
+        """
+        if rows and not 0 <= min(rows) <= max(rows) < len(self.tokens_NL):
+            wrong = min(rows) if min(rows) < 0 else max(rows)
+            raise IndexError(f"there is no item {wrong}; the catalogue has {len(self.tokens_NL)}")
+        return Piece.of(self.tokens_NL[list(rows)].reshape(-1), weight)
 
     def description(self, row: int) -> Piece:
         """Write picture and attributes, without the semantic ID."""
@@ -102,7 +110,7 @@ class ItemWriter:
         return self._to_learn(self.short(row))
 
     def _behind_codes(self, row: int, tokens: Tokens) -> Piece:
-        codes = self.tokens_NL[row]
+        codes = self.codes((row,)).tokens
         piece = Piece.of(np.concatenate([codes, tokens]))
         return piece._replace(picture=self._picture_of(row), sees_from=len(codes))
 

@@ -80,7 +80,7 @@ class Renderer:
             "review": lambda request: self._text(request, "review"),
             "rating": self._rating,
             "attribute": self._attribute,
-            "item": lambda request: self.items.codes(_item(request)),
+            "item": lambda request: self.items.codes((_item(request),)),
             "card": lambda request: self.items.card(_item(request)),
             "title": self._title,
             "description": lambda request: self.items.description(_item(request)),
@@ -205,13 +205,11 @@ class Renderer:
             if not isinstance(answer, Sequence) or isinstance(answer, str):
                 raise ValueError(f"the task {task.name!r} answers with rows, not with {answer!r}")
             rows = _in_order(request, answer)
-            numbers = [*self.items.tokens_NL[rows].reshape(-1).tolist(), self.vocabulary.eos]
-            return np.asarray(numbers, dtype=np.int32)
+            return np.append(self.items.codes(rows).tokens, np.int32(self.vocabulary.eos))
         if not isinstance(answer, str | int | float | np.number):
             raise ValueError(f"the task {task.name!r} has one answer, not {answer!r}")
         if task.answer == "item":
-            codes: Tokens = self.items.tokens_NL[int(answer)]
-            return codes
+            return self.items.codes((int(answer),)).tokens
         text = self._on_scale(float(answer)) if task.answer == "rating" else str(answer)
         return np.asarray(self._write_text(text), dtype=np.int32)
 

@@ -110,3 +110,14 @@ def test_ids_of_another_catalogue_are_refused(renderer):
             tasks=renderer.tasks,
             config=renderer.config,
         )
+
+
+@pytest.mark.parametrize(
+    "fields", [{"history": (0, -1)}, {"history": (12,)}, {"task": "item_to_title", "item": -1},
+               {"task": "direct", "candidates": (-2,)}]
+)  # fmt: skip
+def test_a_row_that_is_no_item_is_refused(renderer, fields):
+    with pytest.raises(IndexError, match="there is no item"):
+        renderer.render(Request(**fields))
+    with pytest.raises(IndexError, match="there is no item -1"):
+        renderer.render(Request(), answer=-1)
