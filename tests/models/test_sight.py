@@ -129,8 +129,23 @@ def test_runs_of_one_owner_are_the_occurrences():
     sight = own_pictures(owners("00.11.0 .2222.."), drawn(3, LATENTS, WIDTH))
     assert sight.token_N.tolist() == [0, 1, 3, 4, 6, 8, 9, 10, 11]
     assert sight.picture_O.tolist() == [0, 1, 0, 2]
-    assert sight.longest == 4
+    assert sight.width == 4
     assert sight.slot_N.tolist() == [0, 1, 4, 5, 8, 12, 13, 14, 15]
+
+
+def test_a_run_far_longer_than_most_is_cut():
+    sight = own_pictures(owners("0.1.0.1.0.2222222222222222"), drawn(3, LATENTS, WIDTH))
+    assert sight.width == 8  # twice the mean of 3.5, rounded up
+    assert sight.picture_O.tolist() == [0, 1, 0, 1, 0, 2, 2]
+    assert sight.slot_N.tolist() == [0, 8, 16, 24, 32, *range(40, 56)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(owner_rows)
+def test_the_grid_grows_with_the_tokens_that_see(rows):
+    sight = own_pictures(torch.tensor(rows), drawn(PICTURES, LATENTS, WIDTH))
+    assert len(sight.picture_O) * sight.width <= 6 * len(sight.token_N)
+    assert len(sight.slot_N.unique()) == len(sight.token_N)
 
 
 def test_occurrences_of_packed_examples_are_counted_apart():

@@ -1,7 +1,7 @@
 """Where pictures meet text: gated cross-attention, and the two simpler ways of the ablations.
 
 Shape letters in this file: R rows, T tokens of a row, U distinct pictures, C latents of each,
-D width, N tokens that see a picture, O occurrences of pictures, L tokens of the longest, P
+D width, N tokens that see a picture, O occurrences of pictures, L tokens of a row of them, P
 occurrences of a row, H heads, d width of a head.
 """
 
@@ -56,9 +56,9 @@ class GatedCrossAttention(nn.Module):
     def _read_own(self, query_ND: Tensor, key_value_UCE: Tensor, sight: OwnPictures) -> Tensor:
         """Attend within a grid of occurrences by tokens (UniMP, equation 3)."""
         occurrences = max(1, len(sight.picture_O))  # without any, a row that nobody reads
-        grid_XD = query_ND.new_zeros(occurrences * sight.longest, query_ND.shape[1])
+        grid_XD = query_ND.new_zeros(occurrences * sight.width, query_ND.shape[1])
         grid_XD = grid_XD.index_copy(0, sight.slot_N, query_ND)
-        query_OLD = grid_XD.view(occurrences, sight.longest, -1)
+        query_OLD = grid_XD.view(occurrences, sight.width, -1)
         picture_O = sight.picture_O if len(sight.picture_O) else sight.picture_O.new_zeros(1)
         key_OCD, value_OCD = key_value_UCE[picture_O].chunk(2, dim=-1)
         read_OLD = self._attend(query_OLD, key_OCD, value_OCD)
@@ -130,7 +130,7 @@ def put_latents(
     latents = sight.latents_UCD.shape[1]
     place_M = sight.token_N[marks_N]
     picture_M = sight.picture_N[marks_N]
-    occurrence_M = (sight.slot_N // sight.longest)[marks_N]
+    occurrence_M = (sight.slot_N // sight.width)[marks_N]
     marks_O = torch.bincount(occurrence_M, minlength=len(sight.picture_O))
     if (marks_O != latents).any():
         raise ValueError(

@@ -133,6 +133,7 @@ class FlamingoForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[mis
         labels: Tensor | None = None,
         use_cache: bool | None = None,
         logits_to_keep: int | Tensor = 0,
+        num_items_in_batch: int | Tensor | None = None,
         **kwargs: Any,
     ) -> CausalLMOutputWithPast:
         """Read tokens, some of which see pictures, and score what follows.
@@ -151,6 +152,7 @@ class FlamingoForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[mis
             labels: Tokens to learn, -100 where there is nothing to; gives a loss.
             use_cache: Whether to return keys and values.
             logits_to_keep: Score after so many of the last tokens only; 0 is all.
+            num_items_in_batch: Divide the loss by this and not by the number of labels.
             kwargs: What else the language model takes.
         """
         inputs, sight = self._read_pictures(
@@ -169,7 +171,10 @@ class FlamingoForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[mis
         _remember(sight, out.past_key_values)
         if labels is not None:
             out.loss = self.loss_function(
-                logits=out.logits, labels=labels, vocab_size=out.logits.shape[-1]
+                logits=out.logits,
+                labels=labels,
+                vocab_size=out.logits.shape[-1],
+                num_items_in_batch=num_items_in_batch,
             )
         return out
 

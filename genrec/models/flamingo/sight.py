@@ -4,6 +4,7 @@ Shape letters in this file: R rows, T tokens of a row, U distinct pictures, C la
 D width, N tokens that see a picture, O occurrences of pictures, P occurrences of a row.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import torch
@@ -33,8 +34,8 @@ class OwnPictures(NamedTuple):
     slot_N: Tensor
     """Places of the seeing tokens in the grid of O rows."""
 
-    longest: int
-    """Tokens of the longest occurrence: the width of the grid."""
+    width: int
+    """Tokens of a row of the grid: of the longest occurrence, if it is not far longer than most."""
 
 
 class AllPictures(NamedTuple):
@@ -64,18 +65,28 @@ def own_pictures(owner_RT: Tensor, latents_UCD: Tensor) -> OwnPictures:
     picture_N = owner_X[token_N]
     begins_N = torch.ones_like(token_N, dtype=torch.bool)
     begins_N[1:] = (token_N.diff() != 1) | (picture_N.diff() != 0)
-    first_O = begins_N.nonzero().squeeze(1)
-    occurrence_N = begins_N.cumsum(0) - 1
-    place_N = torch.arange(len(token_N), device=owner_RT.device) - first_O[occurrence_N]
-    longest = int(place_N.max()) + 1 if len(token_N) else 1
+    runs, place_N = _runs(begins_N)
+    longest = int(place_N.max()) + 1 if len(token_N) else 0
+    # A run of more than twice the mean goes on in another row: the grid has at most 6 N places.
+    width = max(1, min(longest, 2 * math.ceil(len(token_N) / max(1, len(runs)))))
+    if width < longest:
+        begins_N = place_N % width == 0
+        runs, place_N = _runs(begins_N)
     return OwnPictures(
         latents_UCD=latents_UCD,
         token_N=token_N,
         picture_N=picture_N,
-        picture_O=picture_N[first_O],
-        slot_N=occurrence_N * longest + place_N,
-        longest=longest,
+        picture_O=picture_N[runs],
+        slot_N=(begins_N.cumsum(0) - 1) * width + place_N,
+        width=width,
     )
+
+
+def _runs(begins_N: Tensor) -> tuple[Tensor, Tensor]:
+    """Return where the runs begin, and the place of everything in its run."""
+    first_O = begins_N.nonzero().squeeze(1)
+    all_N = torch.arange(len(begins_N), device=begins_N.device)
+    return first_O, all_N - first_O[begins_N.cumsum(0) - 1]
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
