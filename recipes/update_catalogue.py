@@ -64,6 +64,11 @@ def features_of(
     items: ItemTable, tokenizer: SemanticTokenizer, config: Config, state: PartialState
 ) -> Features:
     """Make features of some items as those of training were made; the processes share the work."""
+    if tokenizer.blend is None:
+        raise ArtifactError(
+            f"{config.tokenizer} does not say how its features were made; "
+            "recipes/train_tokenizer.py writes tokenizers that do"
+        )
     sources = FeaturesConfig.from_json(tokenizer.recipe["features"], vectors=config.vectors)
     encoded = encode_sources(
         items, sources, cache=config.tokenizer.with_name(f"{config.tokenizer.name}-features"),
@@ -71,11 +76,6 @@ def features_of(
         process=state.process_index, processes=state.num_processes,
     )  # fmt: skip
     state.wait_for_everyone()
-    if tokenizer.blend is None:
-        raise ArtifactError(
-            f"{config.tokenizer} does not say how its features were made; "
-            "recipes/train_tokenizer.py writes tokenizers that do"
-        )
     # Nobody has met new items yet: what users do says nothing of them.
     return tokenizer.blend.apply(join_sources(items, sources, encoded))
 

@@ -199,7 +199,7 @@ class Blend:
                 nothing_BF = np.full((part.stop - start, width), np.nan, dtype=np.float32)
                 batch[name] = nothing_BF if source is None else source[part]
                 if batch[name].shape[1] != width:
-                    raise ValueError(
+                    raise DataError(
                         f"{name} features are {batch[name].shape[1]} wide, but were {width} in "
                         "training; make them with the same encoder"
                     )

@@ -25,7 +25,7 @@ class CollaborativeConfig:
     """How many events apart two items of one user may be to count as met together."""
 
     weight: float = 1.0
-    """Length of the vectors; those of texts have the length 1."""
+    """Length of the vectors; in a blend of sources, how much these count."""
 
     def __post_init__(self) -> None:
         if self.dim < 1 or self.window < 1 or self.weight <= 0:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoTokenizer
 
+from genrec.data import DataError
 from genrec.optional import is_installed, require
 from genrec.tokenization.arrays import Features
 
@@ -86,7 +87,7 @@ def _vision_model(name: str, device: str | torch.device) -> Callable[[Tensor], T
     """Load what turns pixels into one vector a picture.
 
     Raises:
-        ValueError: When the checkpoint lacks weights, which would be random.
+        DataError: When the checkpoint lacks weights, which would be random.
     """
     model, loading = AutoModel.from_pretrained(name, output_loading_info=True)
     model = model.to(device).eval()
@@ -94,7 +95,7 @@ def _vision_model(name: str, device: str | torch.device) -> Callable[[Tensor], T
     pooler = {key for key in loading["missing_keys"] if key.startswith("pooler.")}
     lost = sorted(set(loading["missing_keys"]) - pooler)
     if lost:
-        raise ValueError(f"the picture encoder {name} lacks {len(lost)} weights, such as {lost[0]}")
+        raise DataError(f"the picture encoder {name} lacks {len(lost)} weights, such as {lost[0]}")
     if model.config.model_type in TWO_TOWER:
         return lambda pixels: _pooled(model.get_image_features(pixel_values=pixels))
     return lambda pixels: _pooled(model(pixel_values=pixels), use_pooler=not pooler)

@@ -94,7 +94,7 @@ def _plot_usage(tokenizer: SemanticTokenizer) -> str:
     axes.set_ylabel("times the even share")
     axes.xaxis.set_major_formatter("{x:.0%}")
     axes.set_ylim(bottom=0)
-    axes.legend(frameon=False)
+    figure.legend(loc="outside lower left", ncols=2, frameon=False, fontsize=9)
     axes.grid(axis="y")
     return svg(figure)
 
@@ -120,7 +120,7 @@ def _plot_prefixes(tokenizer: SemanticTokenizer) -> str:
     axes.set_xticks(lengths)
     axes.set_ylim(0, 1.05)
     axes.yaxis.set_major_formatter("{x:.0%}")
-    axes.legend(frameon=False)
+    figure.legend(loc="outside lower left", ncols=2, frameon=False, fontsize=9)
     axes.grid(axis="y")
     return svg(figure)
 
@@ -150,6 +150,6 @@ def _plot_errors(tokenizer: SemanticTokenizer) -> str:
     axes.set_xlabel("squared error, in units of the features' variance")
     axes.set_ylabel("share of items")
     axes.yaxis.set_major_formatter("{x:.0%}")
-    axes.legend(frameon=False)
+    figure.legend(loc="outside lower left", ncols=2, frameon=False, fontsize=9)
     axes.grid(axis="y")
     return svg(figure)

@@ -5,6 +5,7 @@ import pytest
 
 from genrec.config import load_config
 from genrec.data import Catalogue, Dataset, Interactions
+from genrec.optional import MissingDependencyError
 from genrec.tokenization import (
     CollaborativeConfig,
     FeaturesConfig,
@@ -62,6 +63,22 @@ def test_it_gives_every_item_of_a_data_set_an_id(method, collaborative, tmp_path
     assert tokenizer.feature_dim == (6 if collaborative is None else 10)
     assert tokenizer.quality.label_agreement is not None
     assert "perplexity" in capsys.readouterr().out
+    page = (tmp_path / "tokenizer" / "quality.html").read_text(encoding="utf-8")
+    assert "Items that begin alike" in page
+
+
+def test_a_page_that_cannot_be_written_is_told_before_anything_is_encoded(tmp_path, monkeypatch):
+    save_small_shop(tmp_path / "data")
+    monkeypatch.setattr("genrec.optional.is_installed", lambda module: module != "jinja2")
+    with pytest.raises(MissingDependencyError, match=r"--page false does without\) needs jinja2"):
+        main(Config(dataset=tmp_path / "data", out=tmp_path / "tokenizer"))
+    assert not list(tmp_path.glob("tokenizer*"))
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0])
+def test_nobody_can_withhold_all_items(share, tmp_path):
+    with pytest.raises(ValueError, match="give a share from 0 to below 1"):
+        Config(dataset=tmp_path, out=tmp_path, withhold=share)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
