@@ -27,7 +27,9 @@ from genrec.tokenization import (
     Blend,
     CollapsedCodebookError,
     FeaturesConfig,
+    FSQConfig,
     ItemTable,
+    OPQConfig,
     RQKMeansConfig,
     RQVAEConfig,
     SemanticTokenizer,
@@ -48,8 +50,8 @@ class Config:
     out: Path
     """Where the tokenizer goes; one that stands there is replaced when all went well."""
 
-    method: Literal["rqvae", "rqkmeans"] = "rqvae"
-    """The quantizer: one trained by gradients, or residual k-means, which takes seconds."""
+    method: Literal["rqvae", "rqkmeans", "opq", "fsq"] = "rqvae"
+    """The quantizer: rqvae and fsq are trained by gradients, rqkmeans and opq take seconds."""
 
     features: FeaturesConfig = field(default_factory=FeaturesConfig)
     """What is known of items: texts, pictures, who met them together, given vectors."""
@@ -57,6 +59,8 @@ class Config:
     rqvae: RQVAEConfig = field(default_factory=RQVAEConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     rqkmeans: RQKMeansConfig = field(default_factory=RQKMeansConfig)
+    opq: OPQConfig = field(default_factory=OPQConfig)
+    fsq: FSQConfig = field(default_factory=FSQConfig)
     assignment: AssignmentConfig = field(default_factory=AssignmentConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
     """Collaborative features come from this split's training events only."""
@@ -122,7 +126,7 @@ def main(config: Config) -> None:
         ready = time.perf_counter()
         tokenizer = SemanticTokenizer.train(
             features_NF,
-            config.rqvae if config.method == "rqvae" else config.rqkmeans,
+            getattr(config, config.method),
             training=config.training,
             assignment=config.assignment,
             catalogue=items,

@@ -5,7 +5,10 @@ from genrec.tokenization.blend import Blend
 from genrec.tokenization.collaborative import CollaborativeConfig, collaborative_features
 from genrec.tokenization.drift import Drift
 from genrec.tokenization.features import encode_chunks, text_features
+from genrec.tokenization.fsq import FSQConfig
 from genrec.tokenization.items import ItemTable, item_texts
+from genrec.tokenization.letter import LetterConfig
+from genrec.tokenization.opq import OPQConfig
 from genrec.tokenization.quality import CollapsedCodebookError, Quality
 from genrec.tokenization.rqkmeans import RQKMeansConfig
 from genrec.tokenization.rqvae import RQVAEConfig
@@ -19,8 +22,11 @@ __all__ = [
     "CollaborativeConfig",
     "CollapsedCodebookError",
     "Drift",
+    "FSQConfig",
     "FeaturesConfig",
     "ItemTable",
+    "LetterConfig",
+    "OPQConfig",
     "Quality",
     "RQKMeansConfig",
     "RQVAEConfig",

@@ -52,6 +52,7 @@ QUALITY_FILE = "quality.json"
 PAGE_FILE = "quality.html"
 BLEND_FILE = "blend.safetensors"
 FORMAT = 2
+RECIPE = ("quantizer", "training", "assignment", "features", "seed")
 
 
 class SemanticTokenizer:
@@ -99,6 +100,7 @@ class SemanticTokenizer:
         assignment: AssignmentConfig | None = None,
         catalogue: growth.Items | None = None,
         labels: Labels | None = None,
+        collaborative: Features | None = None,
         source: Mapping[str, Any] | None = None,
         blend: Blend | None = None,
         seed: int = 0,
@@ -110,10 +112,11 @@ class SemanticTokenizer:
         Args:
             features_NF: One row per item, in the order of the catalogue.
             config: The quantizer; its type chooses the method.
-            training: How an RQ-VAE is trained; RQ-k-means takes no notice.
+            training: How a quantizer that gradients train is trained; others take no notice.
             assignment: How items with the same codes are told apart.
             catalogue: The items; its fingerprint is kept, so that others cannot use the IDs.
             labels: A class per item for the quality report.
+            collaborative: Embeddings for LETTER's contrast; a row of zeros says nothing.
             source: What the features are, kept for the record.
             blend: What made the features of several sources, kept for new items.
             seed: Decides the start and the order of training.
@@ -130,7 +133,11 @@ class SemanticTokenizer:
         variance = feature_variance(features_NF)
         x_NF = torch.from_numpy(np.ascontiguousarray(features_NF, dtype=np.float32)).to(device)
         generator = torch.Generator().manual_seed(seed)
-        quantizer = fit_quantizer(config, x_NF, training, generator=generator, progress=progress)
+        together_NC = None if collaborative is None else torch.tensor(collaborative).to(x_NF)
+        quantizer = fit_quantizer(
+            config, x_NF, training,
+            generator=generator, collaborative_NC=together_NC, progress=progress,
+        )  # fmt: skip
         check_weights(quantizer.state_dict())
         codes_NL = quantize(quantizer, x_NF)
         before = SemanticIds(codes_NL.cpu().numpy(), config.codebook_sizes)
@@ -366,10 +373,7 @@ class SemanticTokenizer:
             codebook_sizes=tuple(config["codebook_sizes"]),
             feature_dim=config["feature_dim"],
             variance=config["feature_variance"],
-            recipe={
-                name: config[name]
-                for name in ("quantizer", "training", "assignment", "features", "seed")
-            },
+            recipe={name: config[name] for name in RECIPE},
             blend=Blend.load(folder / BLEND_FILE) if (folder / BLEND_FILE).is_file() else None,
         )
         for theirs, path in (
@@ -384,12 +388,8 @@ class SemanticTokenizer:
 
     @property
     def _space(self) -> growth.IdSpace:
-        return growth.IdSpace(
-            self.quantizer,
-            self.codebook_sizes,
-            self.recipe["assignment"]["items_per_id"],
-            self.variance,
-        )
+        items_per_id = self.recipe["assignment"]["items_per_id"]
+        return growth.IdSpace(self.quantizer, self.codebook_sizes, items_per_id, self.variance)
 
     def _check(self, features_NF: Features, *, items: int | None = None) -> None:
         check_features(features_NF, items=items)

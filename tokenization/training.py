@@ -100,6 +100,11 @@ def train_quantizer(
         ValueError: When LETTER's losses are asked for and cannot be had.
         DivergedError: When a loss is not finite.
     """
+    if collaborative_NC is not None and len(collaborative_NC) != len(features_NF):
+        raise ValueError(
+            f"there are collaborative embeddings of {len(collaborative_NC)} items, but features of "
+            f"{len(features_NF)}; give one row per item, zeros where nothing is known"
+        )
     letter = None
     if config.letter is not None:
         letter = LetterLosses(

@@ -9,6 +9,8 @@ from genrec.data import Catalogue
 from genrec.tokenization import (
     AssignmentConfig,
     CollapsedCodebookError,
+    FSQConfig,
+    OPQConfig,
     RQKMeansConfig,
     RQVAEConfig,
     SemanticTokenizer,
@@ -19,6 +21,8 @@ ITEMS = 120
 METHODS = [
     RQKMeansConfig(codebook_sizes=(8, 8, 8), components=6),
     RQVAEConfig(codebook_sizes=(8, 8, 8), latent_dim=6, hidden_dims=(16,)),
+    OPQConfig(codebook_sizes=(8, 8, 8), components=6),
+    FSQConfig(levels=3, values=(4, 2), hidden_dims=(16,)),
 ]
 SHORT = TrainingConfig(epochs=4, batch_size=32, colliding=16)
 
