@@ -27,12 +27,13 @@ class KnownPast:
         events = log.history(max(int(log.first_E[event]), event - self._window), event)
         told: dict[str, Any] = {"history": tuple(log.item_E[events].tolist())}
         if "rating" in context:
-            told["ratings"] = tuple(log.rating(past) for past in events)
+            told["ratings"] = tuple(log.ratings(events))
         if "gap" in context:
-            told |= {"times": tuple(log.time(past) for past in events), "time": log.time(event)}
+            *times, now = log.times([*events, event])
+            told |= {"times": tuple(times), "time": now}
         for name in context & {"behaviour", "scenario"}:
-            told[f"{name}s"] = tuple(log.text(name, past) for past in events)
-            told[name] = log.text(name, event)
+            *past, now_in_words = log.texts(name, [*events, event])
+            told |= {f"{name}s": tuple(past), name: now_in_words}
         return told
 
 

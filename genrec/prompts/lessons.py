@@ -63,6 +63,8 @@ class EventLessons:
         self._candidates = candidates
         self._words = renderer.config.answer_tokens
         self._event_M = np.flatnonzero(self._can_be_learnt_E()).astype(np.int32)
+        if task.target == "rating":
+            self._refuse_other_scales(renderer.config.rating_scale)
 
     def __len__(self) -> int:
         return len(self._event_M)
@@ -125,6 +127,18 @@ class EventLessons:
             for event in np.flatnonzero(able_E):
                 able_E[event] = bool(self._features(int(event)))
         return able_E
+
+    def _refuse_other_scales(self, scale: Sequence[float]) -> None:
+        """Refuse ratings that no answer can be, before a training meets the first."""
+        ratings = self._log.ratings(self._event_M.astype(np.int64))
+        given = sorted({rating for rating in ratings if rating is not None})
+        foreign = [rating for rating in given if not np.isclose(rating, scale, atol=1e-4).any()]
+        if foreign:
+            raise TaskError(
+                f"{foreign[0]:g} was given in the data set {self._log.dataset.name!r}, but is not "
+                f"on the scale {tuple(scale)}; set prompts.rating_scale to all that can be given, "
+                f"such as {tuple(given[:20])}"
+            )
 
     def _features(self, event: int) -> list[str]:
         return feature_words(self._log.text("text", event) or "", within=self._words // 2)

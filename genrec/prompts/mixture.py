@@ -157,7 +157,6 @@ class Mixture:
 
     def _render(self, task: str, lesson: int, *, phrasing: int, seed: Sequence[int]) -> Example:
         request, answer = self._lessons[task].read(lesson, seed)
-        phrasing %= len(self.renderer.tasks[task].prompts)
         example = self.renderer.render(request, phrasing=phrasing, answer=answer)
         weight = self.config.loss_weights.get(task, 1.0)
         if weight == 1.0:

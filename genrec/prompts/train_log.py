@@ -3,6 +3,8 @@
 Shape letters in this file: E train events, I events.
 """
 
+import math
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -111,17 +113,29 @@ class TrainLog:
 
     def rating(self, event: int) -> float | None:
         """What the user gave; ``None`` where it is unknown."""
-        rating = float(self._events.rating[self.row_E[event]])
-        return None if np.isnan(rating) else rating
+        return self.ratings([event])[0]
 
-    def time(self, event: int) -> int:
-        """When it happened, in seconds."""
-        return int(self._events.time[self.row_E[event]])
+    def ratings(self, events: Sequence[int] | Ints) -> list[float | None]:
+        """Ratings of several events."""
+        given: list[float] = self._events.rating[self.row_E[events]].tolist()
+        return [None if math.isnan(rating) else rating for rating in given]
+
+    def times(self, events: Sequence[int] | Ints) -> list[int]:
+        """When several events happened, in seconds."""
+        times: list[int] = self._events.time[self.row_E[events]].tolist()
+        return times
 
     def text(self, name: str, event: int) -> str | None:
         """What an event has in a column such as ``query``; ``None`` where it has nothing."""
         column = self._events.column(name)
         return None if column is None else column[int(self.row_E[event])]
+
+    def texts(self, name: str, events: Sequence[int] | Ints) -> list[str | None]:
+        """What several events have in a column."""
+        column = self._events.column(name)
+        if column is None:
+            return [None] * len(events)
+        return column.gather(pl.Series(self.row_E[events], dtype=pl.Int64)).to_list()
 
     def has_text_E(self, name: str) -> Bools:
         """Which events have something to read in a column."""

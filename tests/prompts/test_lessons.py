@@ -239,6 +239,13 @@ def test_a_task_without_lessons_says_what_it_needs(task, needs):
         mixture(task, dataset=dataset)
 
 
+def test_ratings_on_another_scale_are_refused_before_training():
+    with pytest.raises(TaskError, match=r"2.5 was given .* set prompts.rating_scale .* \(2.5,\)"):
+        mixture("rate", dataset=shop(rating=2.5))
+    halves = PromptConfig(rating_scale=(2.0, 2.5, 3.0))
+    assert mixture("rate", dataset=shop(rating=2.5), config=halves).counts == {"rate": 9}
+
+
 def test_pictures_cannot_be_drawn_yet():
     with pytest.raises(TaskError, match="it can be asked, but not be learnt"):
         mixture("imagine")

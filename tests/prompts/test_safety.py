@@ -86,7 +86,7 @@ def control(renderer, tokens):
 
 
 @pytest.mark.parametrize("kind", sorted(MAKERS))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(text=TEXTS)
 def test_hostile_data_have_the_control_of_harmless_ones(kind, text):
     renderer, example = render(kind, text)
@@ -96,7 +96,7 @@ def test_hostile_data_have_the_control_of_harmless_ones(kind, text):
 
 
 @pytest.mark.parametrize("kind", ["llama3", "qwen"])
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(text=TEXTS)
 def test_a_chat_cannot_be_broken_out_of(kind, text):
     renderer, example = render(kind, text, chat=True)
