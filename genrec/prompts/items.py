@@ -116,13 +116,10 @@ class ItemWriter:
 
     def _to_learn(self, piece: Piece) -> Piece:
         """Weigh codes and attributes as those of a history."""
-        levels, marks = (
-            self.tokens_NL.shape[1],
-            {self._vocabulary.image, self._vocabulary.end_of_chunk},
-        )
+        marks = [self._vocabulary.image, self._vocabulary.end_of_chunk]
         weights = np.full(len(piece.tokens), self._config.attribute_weight)
-        weights[np.isin(piece.tokens, list(marks))] = 0.0
-        weights[:levels] = self._config.context_weight
+        weights[np.isin(piece.tokens, marks)] = 0.0
+        weights[: self.tokens_NL.shape[1]] = self._config.context_weight
         return piece._replace(weights=weights)
 
     def _frame(self, row: int) -> Tokens:
