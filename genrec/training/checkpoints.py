@@ -74,7 +74,7 @@ class Checkpoints:
                     {"step": progress.step, "epoch": progress.position.epoch,
                      "epoch_step": progress.position.step, "losses": progress.losses,
                      "processes": accelerator.num_processes,
-                     "kind": accelerator.distributed_type.value, "sizes": sizes},
+                     "kind": _kind(accelerator), "sizes": sizes},
                 )  # fmt: skip
                 for path in [*_files(partial).values(), partial]:
                     sync(path)
@@ -118,7 +118,7 @@ class Checkpoints:
 
     def _refuse_other_launch(self, folder: Path, saved: dict[str, Any]) -> None:
         accelerator = self._accelerator
-        now = {"processes": accelerator.num_processes, "kind": accelerator.distributed_type.value}
+        now = {"processes": accelerator.num_processes, "kind": _kind(accelerator)}
         before = {name: saved[name] for name in now}
         if before != now:
             raise TrainingError(
@@ -241,6 +241,13 @@ def refuse_broken_weights(model: nn.Module, accelerator: Accelerator) -> None:
             "a weight is no longer a finite number; what was saved before is intact: "
             "begin anew with a lower learning_rate or a higher warmup_steps"
         )
+
+
+def _kind(accelerator: Accelerator) -> str:
+    """Name what decides how a checkpoint is laid out, such as ``DEEPSPEED ZeRO-3``."""
+    kind = accelerator.distributed_type
+    plugin = accelerator.state.deepspeed_plugin
+    return str(kind.value) if plugin is None else f"{kind.value} ZeRO-{plugin.zero_stage}"
 
 
 def _best(folder: Path) -> list[Path]:

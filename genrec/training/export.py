@@ -61,7 +61,7 @@ def load_checkpoint(model: nn.Module, folder: Path) -> int:
 
 
 def _read(folder: Path, *, kind: str) -> dict[str, Tensor]:
-    if kind == DistributedType.DEEPSPEED.value:
+    if kind.startswith(DistributedType.DEEPSPEED.value):
         zero = require(
             "deepspeed.utils.zero_to_fp32", extra="deepspeed", why="a checkpoint of DeepSpeed"
         )

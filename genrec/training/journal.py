@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from tqdm import tqdm
 
 from genrec.training.checkpoints import Progress
+from genrec.training.config import TrainingError
 from genrec.training.learner import Taken
 
 
@@ -59,11 +60,21 @@ class Journal:
         self.restart_clock()
 
     def write(self, step: int, values: dict[str, float]) -> None:
-        """Record numbers of a step."""
+        """Record numbers of a step.
+
+        Raises:
+            TrainingError: When the disk is full.
+        """
         self._accelerator.log(values, step=step)
         if self._accelerator.is_main_process:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"step": step, **values}) + "\n")
+            try:
+                with self._path.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps({"step": step, **values}) + "\n")
+            except OSError as error:
+                raise TrainingError(
+                    f"{self._path} could not be written: {error}; what was saved before is "
+                    "intact: make room, then start again"
+                ) from error
 
     def restart_clock(self) -> None:
         """Leave out of the speed what was done since the last step."""

@@ -2,6 +2,7 @@
 
 import json
 import resource
+from pathlib import Path
 
 import pytest
 import torch
@@ -174,6 +175,13 @@ def test_another_number_of_processes_is_refused(shop, tmp_path):
     path.write_text(path.read_text().replace('"processes": 1', '"processes": 8'))
     with pytest.raises(TrainingError, match=r"by 8 processes .* launch as before"):
         run(shop, tmp_path)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+def test_records_that_find_no_room_end_the_run(shop, tmp_path):
+    (tmp_path / "metrics.jsonl").symlink_to("/dev/full")
+    with pytest.raises(TrainingError, match=r"metrics.jsonl could not be written: .*No space left"):
+        run(shop, tmp_path, steps=1)
 
 
 def test_records_of_several_steps_survive_a_cut_within_them(shop, tmp_path):
