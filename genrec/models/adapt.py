@@ -23,7 +23,7 @@ from transformers import PreTrainedModel
 from genrec.models.flamingo import BRIDGE_MODULES
 from genrec.models.quantization import is_quantized
 
-_VISION = {*BRIDGE_MODULES, "vision_model"}
+_VISION = (*BRIDGE_MODULES, "vision_model")
 
 Method = Literal["full", "lora", "qlora", "cross_attention", "last_layer", "prompt"]
 
@@ -157,11 +157,7 @@ def _adapters(model: PreTrainedModel, config: AdaptConfig, new_tokens: list[int]
 
 def _bridge(model: PreTrainedModel) -> list[nn.Parameter]:
     """Return the weights that lead from pictures to text, with those of an encoder that trains."""
-    return [
-        weight
-        for name, weight in model.named_parameters()
-        if not _VISION.isdisjoint(name.split("."))
-    ]
+    return [w for name, w in model.named_parameters() if {*_VISION} & {*name.split(".")}]
 
 
 def last_layer(model: PreTrainedModel) -> nn.Module:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from genrec.training.chunked import LogitShape, chunked_loss, recomputed_loss
+from genrec.training.config import TrainingError
 from genrec.training.losses import TokenLoss, weighted_loss
 
 # What the head hands on in place of logits: it comes back as the model has changed it.
@@ -68,7 +69,11 @@ class ModelWithLoss(nn.Module):
             return getattr(super().__getattr__("model"), name)
 
     def forward(self, inputs: dict[str, Tensor], labels_RT: Tensor, weights_RT: Tensor) -> Tensor:
-        """Sum the weighted losses of a batch, as a float32 scalar."""
+        """Sum the weighted losses of a batch, as a float32 scalar.
+
+        Raises:
+            TrainingError: When the model does with its head what the loss in chunks cannot know.
+        """
         run = self._compiled or self.model
         if not self._logits_at_once:
             # transformers tells packed examples apart only where it keeps no cache.
@@ -82,7 +87,7 @@ class ModelWithLoss(nn.Module):
         finally:
             self._wanted = None
         if wanted.loss is None:
-            raise RuntimeError(
+            raise TrainingError(
                 f"{type(self.model).__name__} did not call its output embeddings; "
                 "set logits_at_once to 0"
             )
@@ -134,7 +139,7 @@ class ModelWithLoss(nn.Module):
         if not torch.isfinite(loss):
             return  # the ramp is not finite either; the caller stops
         if found.shape != expected.shape or not torch.allclose(found, expected, rtol=1e-2):
-            raise ValueError(
+            raise TrainingError(
                 f"{type(self.model).__name__} changes its logits in a way that the loss in chunks "
                 f"does not know ({self._shape}); set logits_at_once to 0"
             )
