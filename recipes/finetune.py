@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 
 from genrec.artifacts import ArtifactError
 from genrec.config import parse_args, to_dict
-from genrec.data import DataError, Dataset, SplitConfig, sample_events
+from genrec.data import DataError, Dataset, SplitConfig, load_dialogues, sample_events
 from genrec.eval import Questions, evaluate, ndcg_at, recall_at
 from genrec.models import (
     AdaptConfig,
@@ -29,7 +29,7 @@ from genrec.models import (
     pictures_for,
     trainable_share,
 )
-from genrec.prompts import Mixture, PromptConfig, TaskError, Tasks
+from genrec.prompts import Mixture, MixtureConfig, PromptConfig, TaskError, Tasks
 from genrec.serving import TransformersRecommender, save_bundle
 from genrec.tokenization import SemanticTokenizer
 from genrec.training import (
@@ -69,6 +69,12 @@ class Config:
     task_folders: tuple[Path, ...] = ()
     """Folders with tasks of one's own, a YAML file each."""
 
+    mixture: MixtureConfig = field(default_factory=MixtureConfig)
+    """How tasks are mixed: temperature, loss weights, candidates."""
+
+    dialogues: Path | None = None
+    """Talks about the items, as ``load_dialogues`` reads them, for tasks such as ``converse``."""
+
     split: SplitConfig = field(default_factory=SplitConfig)
     prompts: PromptConfig = field(default_factory=PromptConfig)
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
@@ -92,13 +98,19 @@ def main(config: Config) -> None:
     state = make_accelerator(training, logging_dir=config.work / "logs")
     dataset = Dataset.load(config.dataset)
     split = config.split.split(dataset.interactions)
+    dialogues = (
+        load_dialogues(config.dialogues, dataset.catalogue, title=config.prompts.title)
+        if config.dialogues
+        else ()
+    )
     ids = SemanticTokenizer.from_pretrained(config.tokenizer, catalogue=dataset.catalogue).ids
     with state.main_process_first():
         claim_run_folder(config.work, to_dict(config) | {"dataset": dataset.fingerprint})
         renderer = make_renderer(
-            dataset, split.train, ids, Tasks.load(config.task_folders).only(config.tasks),
-            config.prompts, backbone=config.backbone, vision=config.vision,
-            soft_prompt=config.adapt.soft_prompt, folder=config.work / "vocabulary",
+            dataset, split.train, ids, Tasks.load(config.task_folders), config.prompts,
+            learned=config.tasks, backbone=config.backbone, vision=config.vision,
+            soft_prompt=config.adapt.soft_prompt, dialogues=dialogues,
+            folder=config.work / "vocabulary",
         )  # fmt: skip
     make = partial(
         make_model, renderer, backbone=config.backbone, vision=config.vision,
@@ -111,7 +123,8 @@ def main(config: Config) -> None:
         )
     mixture = Mixture(
         dataset=dataset, train=split.train, renderer=renderer, weights=config.tasks,
-        every_position=not model.config.is_encoder_decoder, seed=config.seed,
+        every_position=not model.config.is_encoder_decoder, config=config.mixture,
+        dialogues=dialogues, seed=config.seed,
     )  # fmt: skip
     collator = make_collator(
         model, pad=renderer.vocabulary.pad, row_tokens=training.row_tokens, pictures=pictures

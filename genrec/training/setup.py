@@ -1,5 +1,6 @@
 """From settings to what is trained: the prompts with their vocabulary, and the model."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedModel
 
-from genrec.data import Dataset
+from genrec.data import Dataset, Dialogue
 from genrec.models import (
     AdaptConfig,
     BackboneConfig,
@@ -29,9 +30,11 @@ def make_renderer(
     tasks: Tasks,
     prompts: PromptConfig,
     *,
+    learned: Iterable[str],
     backbone: BackboneConfig,
     vision: VisionConfig | None = None,
     soft_prompt: int = 0,
+    dialogues: Sequence[Dialogue] = (),
     folder: Path,
 ) -> Renderer:
     """Write prompts for a catalogue, with a vocabulary that is made once and kept.
@@ -40,11 +43,13 @@ def make_renderer(
         dataset: The catalogue, and the events whose words a small tokenizer learns.
         train: Which events may be learnt from, of shape (events,).
         ids: The semantic IDs of all items.
-        tasks: The tasks that the model learns, and no others.
+        tasks: What can be asked.
         prompts: How items and histories are written.
+        learned: The tasks that the model learns; a small tokenizer learns the words of these.
         backbone: Whose tokenizer it is.
         vision: How the model sees; decides what stands for a picture.
         soft_prompt: Soft tokens that every prompt begins with.
+        dialogues: Talks about items that are learnt from.
         folder: Where the vocabulary is kept.
     """
     tiny = backbone.tiny
@@ -52,7 +57,7 @@ def make_renderer(
         folder,
         ids,
         lambda: make_tokenizer(
-            backbone.path, corpus(dataset, train, tasks),
+            backbone.path, corpus(dataset, train, tasks.only(learned), dialogues=dialogues),
             size=tiny.text_pieces, kind=tiny.tokenizer_kind,
         ),
         soft_prompt=soft_prompt,

@@ -1,0 +1,160 @@
+"""One decoder of the benchmark of pictures: how it is made, trained and served."""
+
+import dataclasses
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+from transformers import PreTrainedModel
+
+from genrec.config import to_dict
+from genrec.data import Catalogue, Dataset, Split, sample_events
+from genrec.eval import evaluate, ndcg_at, recall_at
+from genrec.models import (
+    BackboneConfig,
+    TinyConfig,
+    TinyVisionConfig,
+    VisionConfig,
+    pictures_for,
+)
+from genrec.prompts import Mixture, PromptConfig, Renderer, Tasks
+from genrec.semantic_ids import SemanticIds
+from genrec.serving import TransformersRecommender
+from genrec.training import (
+    StepStream,
+    Trained,
+    TrainingConfig,
+    claim_run_folder,
+    make_accelerator,
+    make_collator,
+    make_model,
+    make_renderer,
+    train,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeeingConfig:
+    """The decoder, its eyes, and their training."""
+
+    model: TinyConfig = field(
+        default_factory=lambda: TinyConfig(
+            hidden_size=128, layers=4, heads=4, intermediate_size=256, dropout=0.2, text_pieces=500
+        )
+    )
+    """A decoder from scratch."""
+
+    vision: VisionConfig | None = field(
+        default_factory=lambda: VisionConfig(
+            tiny=TinyVisionConfig(image_size=32, patch_size=8, hidden_size=64, layers=1),
+            latents=4, resampler_layers=1, gate=1.0,
+        )
+    )  # fmt: skip
+    """How it sees; ``None`` for a decoder that is blind."""
+
+    training: TrainingConfig = field(
+        default_factory=lambda: TrainingConfig(
+            steps=400, rows_per_step=24, row_tokens=128, micro_rows=24, learning_rate=2e-3,
+            warmup_steps=40, mixed_precision="bf16", validate_every=400, checkpoint_every=400,
+            log_every=50, keep_checkpoints=1, threads=1,
+        )
+    )  # fmt: skip
+    """The optimizer."""
+
+    prompts: PromptConfig = field(
+        default_factory=lambda: PromptConfig(history_items=15, prompt_tokens=110, answer_tokens=8)
+    )
+    """How histories are written: semantic IDs, each with its picture where pictures are seen."""
+
+    tasks: dict[str, float] = field(default_factory=lambda: {"recommend": 1.0})
+    """How many times an epoch shows the examples of each task."""
+
+    validation_users: int = 300
+    """Validate on so many users, drawn by the seed."""
+
+
+class Seeing(NamedTuple):
+    """A trained decoder and how its training went."""
+
+    model: PreTrainedModel
+    renderer: Renderer
+    trained: Trained
+
+    def serve(self, catalogue: Catalogue) -> TransformersRecommender:
+        """Serve the decoder with the pictures of a catalogue, which may be other ones."""
+        return serve(self.model, self.renderer, catalogue)
+
+
+def serve(
+    model: PreTrainedModel, renderer: Renderer, catalogue: Catalogue
+) -> TransformersRecommender:
+    """Serve a decoder; what it sees is computed anew."""
+    pictures = pictures_for(model, catalogue)
+    return TransformersRecommender(model, renderer, batch_size=128, pictures=pictures)
+
+
+def train_seeing(
+    dataset: Dataset,
+    split: Split,
+    ids: SemanticIds,
+    config: SeeingConfig,
+    *,
+    folder: Path,
+    seed: int,
+) -> Seeing:
+    """Train a decoder, or go on where a killed run was.
+
+    Args:
+        dataset: The data, with the pictures that are shown.
+        split: What trains.
+        ids: The semantic IDs of all items.
+        config: Shape and training.
+        folder: Gets vocabulary and checkpoints.
+        seed: Decides weights, dropout and the order of the data.
+    """
+    told = {"config": to_dict(config), "ids": ids.fingerprint, "seed": seed}
+    claim_run_folder(folder, told | {"dataset": dataset.fingerprint})
+    backbone = BackboneConfig(tiny=config.model)
+    renderer = make_renderer(
+        dataset, split.train, ids, Tasks.load(), config.prompts, learned=config.tasks,
+        backbone=backbone, vision=config.vision, folder=folder / "vocabulary",
+    )  # fmt: skip
+    model = make_model(renderer, backbone=backbone, vision=config.vision, seed=seed)
+    mixture = Mixture(
+        dataset=dataset, train=split.train, renderer=renderer, weights=config.tasks,
+        every_position=config.prompts.context_weight > 0, seed=seed,
+    )  # fmt: skip
+    collator = make_collator(
+        model, pad=renderer.vocabulary.pad, row_tokens=config.training.row_tokens,
+        pictures=pictures_for(model, dataset.catalogue, training=True),
+    )  # fmt: skip
+    events = sample_events(split.validation, config.validation_users, seed=seed)
+
+    def validate(bare: PreTrainedModel) -> dict[str, float]:
+        ranks = evaluate(serve(bare, renderer, dataset.catalogue), dataset, events).ranks
+        metrics = {"recall@10": recall_at(ranks, 10), "ndcg@10": ndcg_at(ranks, 10)}
+        return {name: float(scores.mean()) for name, scores in metrics.items()}
+
+    trained = train(
+        model,
+        StepStream(mixture=mixture, collator=collator, rows_per_step=config.training.rows_per_step),
+        replace(config.training, seed=seed),
+        accelerator=make_accelerator(config.training, logging_dir=folder / "logs"),
+        folder=folder, validate=validate, score="ndcg@10",
+    )  # fmt: skip
+    return Seeing(model.eval(), renderer, trained)
+
+
+def deal_pictures(dataset: Dataset, share: float, *, seed: int) -> Dataset:
+    """Give a share of the pictures, drawn at random, to other items; who has none keeps none."""
+    rng = np.random.default_rng(seed)
+    table = dataset.catalogue.table
+    rows = np.flatnonzero(dataset.catalogue.has_picture)
+    moved = rng.choice(rows, size=round(share * len(rows)), replace=False)
+    source = np.arange(len(table))
+    source[moved] = np.roll(moved, 1)  # in random order already, and none keeps its own
+    pictures: pl.Series = table["picture"].gather(source)
+    catalogue = Catalogue(table.with_columns(pictures))
+    return dataclasses.replace(dataset, catalogue=catalogue)

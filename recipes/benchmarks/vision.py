@@ -1,0 +1,174 @@
+"""Measure what seeing pictures is worth, on users whose taste only pictures tell.
+
+    OMP_NUM_THREADS=1 python recipes/benchmarks/vision.py
+    python recipes/benchmarks/vision.py --quick
+
+In the toy shop no text names a colour or a pattern, and the semantic IDs here come from texts
+alone. One small decoder is trained in several ways: with pictures as UniMP has it, blind, with the
+pictures dealt to the wrong items, with every token seeing all pictures, and with other losses
+(UniMP, tables 3 and 8: https://arxiv.org/abs/2403.10667). Every run is kept, and one that was
+killed goes on where it was. The last line is JSON.
+"""
+
+import json
+import logging
+import sys
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from genrec.artifacts import read_json, write_json
+from genrec.config import parse_args, to_dict
+from genrec.data import Dataset, Split, leave_one_out
+from genrec.data.toy_shop import ToyShopConfig, toy_shop
+from genrec.eval import bootstrap, compare, evaluate, ndcg_at, recall_at
+from genrec.eval.intervals import Ints, Statistics
+from genrec.semantic_ids import SemanticIds
+from genrec.tokenization import RQKMeansConfig, SemanticTokenizer, item_texts, text_features
+
+if not __package__:  # run by its path
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from recipes.benchmarks.seeing import SeeingConfig, deal_pictures, train_seeing
+
+WAYS: dict[str, dict[str, Any]] = {
+    "vision": {},
+    "blind": {"vision": None},
+    "shuffled": {"dealt": 1.0},
+    "non_exclusive": {"vision": {"exclusive": False}},
+    "every_layer": {"vision": {"every_n_layers": 1}},
+    "early_fusion": {"vision": {"fusion": "early"}},
+    "late_fusion": {"vision": {"fusion": "late"}},
+    "no_reconstruction": {"prompts": {"context_weight": 0.0}},
+    "reweighted": {"training": {"focal_gamma": 1.0}},
+}
+"""What differs from UniMP's way."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    out: Path = Path("runs/benchmarks/vision")
+    """Where the runs are kept."""
+
+    ways: tuple[str, ...] = (
+        "vision", "blind", "shuffled", "non_exclusive", "no_reconstruction", "reweighted",
+    )  # fmt: skip
+    """What to train, out of ``WAYS``; the first is compared with each of the others."""
+
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """One run of each way; a seed decides the shop too."""
+
+    shop: ToyShopConfig = field(
+        default_factory=lambda: ToyShopConfig(items_per_category=60, picture_users=0.7)
+    )
+    """Twice the usual items, so that purchases tell little of each: looks must be seen."""
+
+    quantizer: RQKMeansConfig = field(
+        default_factory=lambda: RQKMeansConfig(codebook_sizes=(32, 32, 64))
+    )
+    seeing: SeeingConfig = field(default_factory=SeeingConfig)
+    quick: bool = False
+    """Take few steps in a small shop, just to see that everything works."""
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A toy shop with text-only semantic IDs."""
+
+    dataset: Dataset
+    split: Split
+    ids: SemanticIds
+    kind_E: np.ndarray[Any, np.dtype[np.str_]]
+    """Whether the user of each test event chooses by ``picture`` or by ``text``."""
+
+    @classmethod
+    def open(cls, config: Config, seed: int) -> "Shop":
+        """Make the shop of a seed, and IDs that know no picture."""
+        shop = toy_shop(config.shop, seed=seed)
+        split = leave_one_out(shop.dataset.interactions)
+        features_NF = text_features(
+            item_texts(shop.dataset.catalogue), cache=config.out / "features"
+        )
+        tokenizer = SemanticTokenizer.train(
+            features_NF, config.quantizer, catalogue=shop.dataset.catalogue, seed=seed
+        )
+        user_E = shop.dataset.interactions.user_of[split.test]
+        return cls(shop.dataset, split, tokenizer.ids, shop.user_kinds[user_E])
+
+
+def settings(way: str, config: SeeingConfig) -> SeeingConfig:
+    """Change what a way changes."""
+    for name, change in WAYS[way].items():
+        if name == "dealt":
+            continue
+        part: Any = None if change is None else replace(getattr(config, name), **change)
+        config = replace(config, **{name: part})
+    return config
+
+
+def run(way: str, seed: int, shop: Shop, config: Config) -> Ints:
+    """Train and score one decoder, unless that was done; return the ranks of the test targets."""
+    path = config.out / f"{way}-{seed}.json"
+    chosen = settings(way, config.seeing)
+    made_of = {"dataset": shop.dataset.fingerprint, "ids": shop.ids.fingerprint}
+    made_of |= {"seeing": to_dict(chosen)}
+    if not path.is_file() or read_json(path)["made_of"] != made_of:
+        print(f"{way}, seed {seed}", flush=True)
+        dataset = deal_pictures(shop.dataset, WAYS[way].get("dealt", 0.0), seed=seed)
+        seeing = train_seeing(
+            dataset, shop.split, shop.ids, chosen, folder=config.out / f"{way}-{seed}", seed=seed
+        )
+        recommender = seeing.serve(dataset.catalogue)
+        results = evaluate(recommender, dataset, shop.split.test, train=shop.split.train)
+        write_json(path, {
+            "made_of": made_of, **seeing.trained._asdict(), "ranks": results.ranks.tolist(),
+        })  # fmt: skip
+    return np.array(read_json(path)["ranks"], dtype=np.int64)
+
+
+def statistics(rank_E: Ints, kind_E: Any, kind: str) -> Statistics:
+    """Score the users of one kind; those of all seeds are different ones."""
+    rank_E = rank_E[kind_E == kind]
+    scores = {"hr@10": recall_at(rank_E, 10), "ndcg@10": ndcg_at(rank_E, 10)}
+    return Statistics.of_means(scores, np.arange(len(rank_E)))
+
+
+def main(config: Config) -> None:
+    logging.basicConfig(level=logging.WARNING)
+    if config.quick:
+        few = replace(config.seeing.training, steps=10, validate_every=10, checkpoint_every=10)
+        config = replace(
+            config, seeds=(0,), seeing=replace(config.seeing, training=few),
+            quantizer=RQKMeansConfig(codebook_sizes=(8, 8, 8)),
+            shop=replace(config.shop, categories=5, items_per_category=20, users=100),
+        )  # fmt: skip
+    shops = {seed: Shop.open(config, seed) for seed in config.seeds}
+    kind_E = np.concatenate([shop.kind_E for shop in shops.values()])
+    ranks: dict[str, list[Ints]] = {way: [] for way in config.ways}
+    for seed, shop in shops.items():
+        for way in config.ways:
+            ranks[way].append(run(way, seed, shop, config))
+    first = config.ways[0]
+    summary: dict[str, Any] = {"seeds": config.seeds, "users": int((kind_E == "picture").sum())}
+    print(f"{'':<18}{'HR@10, picture users':>25}{'NDCG@10':>25}{'HR@10, text users':>25}")
+    scored = {}
+    for way in config.ways:
+        rank_E = np.concatenate(ranks[way])
+        scored[way] = statistics(rank_E, kind_E, "picture")
+        bounds = bootstrap(scored[way])
+        shown = [*bounds.values(), bootstrap(statistics(rank_E, kind_E, "text"))["hr@10"]]
+        cells = "".join(
+            f"{v:>11.4f} ({low:.4f}-{high:.4f})"[:25].rjust(25) for v, low, high in shown
+        )
+        print(f"{way:<18}{cells}")
+        summary |= {f"hr@10_{way}": bounds["hr@10"].value, f"{way}_bounds": bounds["hr@10"][1:]}
+    for way in config.ways[1:]:
+        gap = compare(scored[first], scored[way])["hr@10"]
+        summary[f"{first}_over_{way}"] = {**gap.difference._asdict(), "verdict": gap.verdict}
+    print(json.dumps(summary))
+
+
+if __name__ == "__main__":
+    options = ["--quick=true" if option == "--quick" else option for option in sys.argv[1:]]
+    main(parse_args(Config, __doc__, options))
