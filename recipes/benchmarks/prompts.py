@@ -82,7 +82,7 @@ class Rendered(NamedTuple):
     tokens: int
     seconds: float
     added_mb: float
-    """How much its highest memory grew, once everything that is kept was in place."""
+    """How much its memory grew at most, once everything that is kept was in place."""
 
 
 def main(config: Config) -> None:
@@ -111,11 +111,13 @@ def render(config: Config, number: int) -> Rendered:
     examples = endless(mixture)
     for _ in range(min(len(mixture), config.examples)):
         next(examples)
-    before, began, tokens = peak_mb(), time.perf_counter(), 0
-    for _ in range(config.examples):
+    before, began, tokens, peak = resident_mb(), time.perf_counter(), 0, 0.0
+    for place in range(config.examples):
         example = next(examples)
         tokens += len(example.prompt) + len(example.answer)
-    return Rendered(tokens, time.perf_counter() - began, peak_mb() - before)
+        if place % 10_000 == 0:
+            peak = max(peak, resident_mb())
+    return Rendered(tokens, time.perf_counter() - began, max(peak - before, 0.0))
 
 
 def train_tokens_per_second(config: Config) -> float:
@@ -177,8 +179,11 @@ def endless(mixture: Mixture) -> Iterator[Example]:
         yield from mixture.epoch(number)
 
 
-def peak_mb() -> float:
-    """The highest resident memory of this process so far; Linux counts in KiB, macOS in bytes."""
+def resident_mb() -> float:
+    """The memory of this process now; the highest so far where the system has no /proc."""
+    statm = Path("/proc/self/statm")
+    if statm.exists():
+        return int(statm.read_text().split()[1]) * resource.getpagesize() / 1e6
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
