@@ -32,10 +32,10 @@ class TrainingConfig:
     batch_size: int = 1024
     """Items per step, drawn at random."""
 
-    colliding: int = 64
+    colliding: int = 128
     """Items per step that come on top: ones that share all codes with another."""
 
-    learning_rate: float = 3e-3
+    learning_rate: float = 2e-3
     """Of AdamW, after the warm-up; it falls linearly to zero."""
 
     weight_decay: float = 1e-4
