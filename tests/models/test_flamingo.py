@@ -101,6 +101,14 @@ def test_gates_that_start_open_let_pictures_in_at_once(fusion):
     assert any(map(any, changed(seen, logits(model, token_RT))))
 
 
+def test_what_differs_between_pictures_comes_through_a_new_resampler():
+    model = small_flamingo().eval()
+    with torch.no_grad():
+        features_USD = model.encode_pictures(pictures(8))
+        latents_UCD = model.resampler(features_USD)
+    assert latents_UCD.std(dim=0).mean() > 0.1 * latents_UCD.std()
+
+
 @pytest.mark.parametrize("kind", sorted(LANGUAGE_MODELS))
 def test_every_decoder_sees_pictures_from_the_first_owned_token_on(kind):
     model = small_flamingo(kind, every_n_layers=1)

@@ -112,12 +112,16 @@ class FlamingoForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[mis
 
     @torch.no_grad()
     def initialize_weights(self) -> None:
-        """Set the gates too: the decoder's rules, which reach all in its layers, know none."""
-        for module in self.modules():
+        """Set what is new in the decoder too, before the decoder's own rules, which know it not."""
+        for name, module in self.named_modules():
             if isinstance(module, GatedCrossAttention | LateFusion):
-                for gate in module.parameters(recurse=False):
-                    if not getattr(gate, "_is_hf_initialized", False):  # not from a checkpoint
-                        gate.fill_(self.config.gate)
+                for gate in filter(_is_new, module.parameters(recurse=False)):
+                    gate.fill_(self.config.gate)
+            in_bridge = bool(set(name.split(".")) & set(BRIDGE_MODULES))
+            if in_bridge and isinstance(module, nn.Linear) and _is_new(module.weight):
+                # Wide enough for what differs between pictures to come through from the first step
+                # on: a decoder's usual 0.02 drowns it in what all have in common.
+                module.weight.normal_(std=module.in_features**-0.5)
         super().initialize_weights()
 
     def forward(
@@ -364,3 +368,10 @@ def _remember(sight: Sight | None, cache: Cache | None) -> None:
 
 
 AutoModelForCausalLM.register(FlamingoConfig, FlamingoForCausalLM)
+
+
+def _is_new(weight: Tensor) -> bool:
+    """Tell whether a weight came from no checkpoint, and let nobody else set it."""
+    is_new = not getattr(weight, "_is_hf_initialized", False)
+    weight._is_hf_initialized = True  # type: ignore[attr-defined]
+    return is_new
