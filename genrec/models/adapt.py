@@ -185,5 +185,6 @@ def embedding_names(model: PreTrainedModel) -> list[str]:
 
 def trainable_share(model: nn.Module) -> tuple[int, int]:
     """Count the weights that train and all weights."""
-    sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
+    # ZeRO-3 may have cut weights into shards while they were loaded.
+    sizes = [(getattr(p, "ds_numel", p.numel()), p.requires_grad) for p in model.parameters()]
     return sum(n for n, trains in sizes if trains), sum(n for n, _ in sizes)

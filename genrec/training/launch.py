@@ -18,6 +18,7 @@ import yaml
 from accelerate import Accelerator
 from accelerate.state import PartialState
 from accelerate.utils import DistributedType, InitProcessGroupKwargs, ProjectConfiguration
+from transformers.integrations import unset_hf_deepspeed_config
 
 from genrec.training.config import TrainingConfig, TrainingError
 
@@ -63,7 +64,10 @@ def make_accelerator(config: TrainingConfig, *, logging_dir: Path) -> Accelerato
             f"{accelerator.num_processes} processes; make it a multiple of them"
         )
     if on_deepspeed:
-        _fill_deepspeed(accelerator.state.deepspeed_plugin.deepspeed_config, config)
+        plugin = accelerator.state.deepspeed_plugin
+        _fill_deepspeed(plugin.deepspeed_config, config)
+        if not plugin.zero3_init_flag:
+            unset_hf_deepspeed_config()  # transformers would cut what it loads into shards anyway
     return accelerator
 
 

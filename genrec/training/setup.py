@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from transformers import PreTrainedModel
 
 from genrec.data import Dataset, Dialogue
@@ -95,4 +96,6 @@ def make_model(
     )  # fmt: skip
     if vision is not None:
         model = add_vision(model, vision, picture_token=vocabulary.image, seed=seed)
-    return adapt(model, adaptation, new_tokens=vocabulary.new_tokens)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)  # adapters are drawn
+        return adapt(model, adaptation, new_tokens=vocabulary.new_tokens)
