@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genrec.semantic_ids import SemanticIds
+from genrec.semantic_ids import Codes, SemanticIds
 from genrec.tokenization.arrays import Bools, Rows
 from genrec.tokenization.groups import group_rows, rank_in_group
 from genrec.tokenization.quantizer import Quantizer
@@ -32,6 +32,9 @@ Costs = np.ndarray[Any, np.dtype[np.float32]]
 
 ROWS_AT_ONCE = 16_384
 """Rows priced against a whole codebook at a time; bounds the memory of the costs."""
+
+ROWS_TOGETHER = 65_536
+"""Rows that are seated together, unless one prefix has more."""
 
 log = logging.getLogger(__name__)
 
@@ -162,7 +165,8 @@ class _Seating:
         costs_M = self._own_costs(crowded_M, level)
         rank_M = rank_in_group(place_N[crowded_M], excess_N[crowded_M], costs_M)
         rows_E = crowded_M[rank_M >= room]
-        self.codes_NL[rows_E, level] = self._fill(rows_E, level, room, prefix_N)
+        for part_E in _whole_prefixes(rows_E, prefix_N):
+            self.codes_NL[part_E, level] = self._fill(part_E, level, room, prefix_N)
         if level == self.codes_NL.shape[1] - 1:
             return
         for rows_W in np.split(rows_E, range(ROWS_AT_ONCE, len(rows_E), ROWS_AT_ONCE)):
@@ -180,13 +184,7 @@ class _Seating:
         prefix_N = group_rows(self.codes_NL[:, :level])
         place_N = group_rows(np.column_stack([prefix_N, self.codes_NL[:, level]]))
         crowded_M = np.flatnonzero(movable_N & (np.bincount(place_N)[place_N] > room))
-        crowded_M = crowded_M[np.argsort(prefix_N[crowded_M], kind="stable")]
-        # Whole prefixes at a time; since earlier levels are settled, none holds too many items.
-        starts = np.flatnonzero(np.diff(prefix_N[crowded_M], prepend=-1))
-        parts = np.flatnonzero(np.diff(starts // ROWS_AT_ONCE, prepend=0))
-        for rows_E in np.split(crowded_M, starts[parts]):
-            if len(rows_E) == 0:
-                continue
+        for rows_E in _whole_prefixes(crowded_M, prefix_N):
             taken_GK, group_E = self._taken(rows_E, level, prefix_N)
             costs_EK = self.quantizer.costs(*self._priced_by(rows_E, level)).cpu()
             prices_EK = transport_prices(
@@ -228,7 +226,7 @@ class _Seating:
             waiting_W = waiting_W[~wins_W]
         return chosen_E
 
-    def _taken(self, rows_E: Rows, level: int, prefix_N: Rows) -> tuple[Rows, Rows]:
+    def _taken(self, rows_E: Rows, level: int, prefix_N: Rows) -> tuple[Codes, Rows]:
         """Count the items that stay on each code of the prefixes G of some rows; number those."""
         prefixes_G, group_E = np.unique(prefix_N[rows_E], return_inverse=True)
         group_of = np.full(int(prefix_N.max()) + 1, -1)
@@ -236,7 +234,7 @@ class _Seating:
         group_N = group_of[prefix_N]
         group_N[rows_E] = -1
         stays_N = group_N >= 0
-        taken_GK = np.zeros((len(prefixes_G), self.quantizer.codebook_sizes[level]), dtype=np.int64)
+        taken_GK = np.zeros((len(prefixes_G), self.quantizer.codebook_sizes[level]), dtype=np.int32)
         np.add.at(taken_GK, (group_N[stays_N], self.codes_NL[stays_N, level]), 1)
         return taken_GK, group_E
 
@@ -267,3 +265,14 @@ class _Seating:
         features_MF = read_rows(self.features_NF, rows_M)
         codes_MP = torch.from_numpy(self.codes_NL[rows_M, :levels])
         return features_MF, codes_MP.to(features_MF.device, torch.long)
+
+
+def _whole_prefixes(rows_E: Rows, prefix_N: Rows) -> list[Rows]:
+    """Split rows into parts that no prefix is torn between; what is counted per prefix stays small.
+
+    Within a prefix rows keep their order.
+    """
+    rows_E = rows_E[np.argsort(prefix_N[rows_E], kind="stable")]
+    starts = np.flatnonzero(np.diff(prefix_N[rows_E], prepend=-1))
+    firsts = starts[np.flatnonzero(np.diff(starts // ROWS_TOGETHER, prepend=0))]
+    return [part_E for part_E in np.split(rows_E, firsts) if len(part_E) > 0]

@@ -127,6 +127,22 @@ def test_transport_seats_a_crowd_where_it_costs_least_in_all():
     assert best.ids.codes_NL.tolist() == [[0, 1], [0, 2], [0, 0]]
 
 
+@given(crowds(), st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_seating_a_few_prefixes_at_a_time_changes_nothing(crowd, transport):
+    model, x_NF, items_per_id = crowd
+    codes_NL = model.quantize(x_NF)
+    options = {"items_per_id": items_per_id, "transport": transport}
+    whole = reassign(codes_NL, x_NF, model, **options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("genrec.tokenization.assignment.ROWS_TOGETHER", 2)
+        parts = reassign(codes_NL, x_NF, model, **options)
+    if transport:  # the mean cost, by which prices are blurred, is that of the part
+        assert most_on_an_id(parts.ids.codes_NL) <= items_per_id
+    else:
+        assert parts.ids == whole.ids
+
+
 def test_rows_are_read_from_a_file_as_from_memory(tmp_path):
     model = quantizer((4, 8))
     x_NF = torch.randn(30, 2, generator=torch.Generator().manual_seed(0))
