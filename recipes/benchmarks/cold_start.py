@@ -1,7 +1,7 @@
 """Measure how well items are recommended that neither tokenizer nor generator has seen in training.
 
-    OMP_NUM_THREADS=1 python -m recipes.benchmarks.cold_start --data data/amazon-beauty
-    python -m recipes.benchmarks.cold_start --quick
+    OMP_NUM_THREADS=1 python recipes/benchmarks/cold_start.py --data data/amazon-beauty
+    python recipes/benchmarks/cold_start.py --quick
 
 A share of the items is withheld: their events do not train, the tokenizer does not know them. Then
 the frozen tokenizer gives them IDs, and all test users are asked, whose targets are withheld items
@@ -37,6 +37,9 @@ from genrec.tokenization import (
 )
 from genrec.tokenization.arrays import Bools, Features
 from genrec.tokenization.sources import without_zeros
+
+if not __package__:  # run by its path
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from recipes.benchmarks.generator import (
     COUNTED,
     QUANTIZER,

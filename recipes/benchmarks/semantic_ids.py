@@ -1,7 +1,7 @@
 """Measure what semantic IDs are worth in the end: the same small generator on ours and on others.
 
-    OMP_NUM_THREADS=1 python -m recipes.benchmarks.semantic_ids --data data/amazon-beauty
-    python -m recipes.benchmarks.semantic_ids --quick
+    OMP_NUM_THREADS=1 python recipes/benchmarks/semantic_ids.py --data data/amazon-beauty
+    python recipes/benchmarks/semantic_ids.py --quick
 
 On Amazon Beauty stand ours, the same IDs dealt to the items at random, and those that LETTER
 published (https://arxiv.org/abs/2405.07314), which some items share: where a beam names such an ID,
@@ -35,6 +35,9 @@ from genrec.tokenization import (
     item_texts,
     text_features,
 )
+
+if not __package__:  # run by its path
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from recipes.benchmarks.generator import (
     COUNTED,
     QUANTIZER,
