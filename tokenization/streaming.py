@@ -3,6 +3,7 @@
 Shape letters in this file: N items, B items at a time, F features, L levels.
 """
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -20,22 +21,44 @@ ROWS_AT_ONCE = 16_384
 class FeatureFile:
     """Features in a ``.npy`` file, of which only the rows asked for enter memory.
 
-    Unlike a memory map that stays open, it keeps no page that was read: memory stays flat however
-    many rows pass.
+    Read, not mapped: a map that scattered rows are taken from holds the pages around each.
     """
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        self.shape: tuple[int, ...] = np.load(self.path, mmap_mode="r").shape
-        if len(self.shape) != 2:
-            raise ValueError(f"{path} holds an array of shape {self.shape}, not (items, features)")
+        array = np.load(self.path, mmap_mode="r")
+        if array.ndim != 2 or not array.flags.c_contiguous:
+            raise ValueError(
+                f"{path} holds an array of shape {array.shape}, not (items, features) row by row"
+            )
+        self.shape: tuple[int, ...] = array.shape
+        self._dtype = array.dtype
+        self._start = int(array.offset)
+        self._row_bytes = int(array.shape[1] * array.itemsize)
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, rows: slice | Rows) -> Features:
-        """Read some rows as float32."""
-        return np.array(np.load(self.path, mmap_mode="r")[rows], dtype=np.float32)
+        """Read rows that follow each other, or the ones with some numbers, as float32."""
+        with self.path.open("rb", buffering=0) as file:
+            if isinstance(rows, slice):
+                start, stop, _ = rows.indices(len(self))
+                count = max(stop - start, 0)
+                raw = os.pread(file.fileno(), count * self._row_bytes, self._offset(start))
+            else:
+                count = len(rows)
+                raw = b"".join(
+                    os.pread(file.fileno(), self._row_bytes, self._offset(row))
+                    for row in rows.tolist()
+                )
+        if len(raw) != count * self._row_bytes:
+            raise ValueError(f"{self.path} is shorter than it was; write the features again")
+        values = np.frombuffer(raw, dtype=self._dtype).reshape(count, self.shape[1])
+        return values.astype(np.float32)
+
+    def _offset(self, row: int) -> int:
+        return self._start + row * self._row_bytes
 
 
 Rowwise = Tensor | Features | FeatureFile

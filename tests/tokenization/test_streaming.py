@@ -48,3 +48,11 @@ def test_an_array_that_is_no_matrix_is_refused(tmp_path):
         ValueError, match=r"holds an array of shape \(3,\), not \(items, features\)"
     ):
         FeatureFile(tmp_path / "features.npy")
+
+
+def test_a_file_that_lost_its_end_is_refused(tmp_path):
+    file, _ = saved(tmp_path)
+    whole = file.path.read_bytes()
+    file.path.write_bytes(whole[:-8])
+    with pytest.raises(ValueError, match="is shorter than it was"):
+        file[38:]
