@@ -39,6 +39,7 @@ def make_accelerator(config: TrainingConfig, *, logging_dir: Path) -> Accelerato
         TrainingError: When the launch was asked for something that it would not do.
     """
     logging.getLogger("accelerate").setLevel(logging.WARNING)  # it tells of every file it saves
+    logging.getLogger("accelerate.utils.other").setLevel(logging.ERROR)  # and of tied weights
     on_cpu = not torch.accelerator.is_available()
     on_deepspeed = _asked("ACCELERATE_USE_DEEPSPEED")
     if on_cpu:

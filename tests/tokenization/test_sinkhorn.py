@@ -24,7 +24,7 @@ def test_at_these_prices_everyone_wants_the_seat_that_is_best_for_all(seed, item
     costs_MK = random_costs(items, 4, seed)
     prices_MK = transport_prices(
         costs_MK, torch.zeros(items, dtype=torch.long), torch.ones(1, 4),
-        epsilon=0.005, iterations=2000,
+        epsilon=0.005, iterations=200,
     )  # fmt: skip
     chosen = prices_MK.argmin(dim=1).tolist()
     best = cheapest_seating(costs_MK.numpy())
