@@ -39,7 +39,7 @@ def test_codes_move_towards_latents_and_latents_towards_codes():
 @settings(max_examples=40, deadline=None)
 def test_the_rotation_ends_at_the_codes(seed):
     generator = torch.Generator().manual_seed(seed)
-    latents_BD, quantized_BD = torch.randn(2, 6, 4, generator=generator)
+    latents_BD, quantized_BD = torch.randn(2, 6, 4, generator=generator, dtype=torch.float64)
     torch.testing.assert_close(rotation_trick(latents_BD, quantized_BD), quantized_BD)
 
 
