@@ -5,7 +5,7 @@ import difflib
 import itertools
 import sys
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -64,6 +64,22 @@ def load_config(config: type[T], path: Path | str, overrides: Sequence[str] = ()
         raise ConfigError(f"{path}: {error}") from error
     except Exception as error:  # jsonargparse's ArgumentError is not a ValueError
         raise ConfigError(f"{path}: {error}") from error
+
+
+def from_dict(config: type[T], values: Mapping[str, Any], *, source: str) -> T:
+    """Build a config dataclass from plain values, such as a part of a YAML file.
+
+    Raises:
+        ConfigError: When there is an unknown field or a value that makes no sense; the message
+            calls the values ``source``.
+    """
+    _refuse_unknown_fields(config, dict(values), source=source)
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(config)
+    try:
+        return _build(config, parser.instantiate(parser.parse_object(dict(values))))
+    except Exception as error:  # jsonargparse's ArgumentError is not a ValueError
+        raise ConfigError(f"{source}: {error}") from error
 
 
 def to_dict(config: Any) -> Any:

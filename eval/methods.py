@@ -1,0 +1,104 @@
+"""The methods that can stand beside a model, by name: where recipes take their baselines from.
+
+A method joins by one entry in ``METHODS``. What it needs beyond numpy is imported when it is made.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from genrec.config import from_dict
+from genrec.data import Dataset, Split
+from genrec.data.errors import did_you_mean
+from genrec.eval.baselines import MeanRatingConfig, MeanRatingRecommender, PopularityRecommender
+from genrec.eval.item_knn import ItemKNNConfig, ItemKNNRecommender, tune_item_knn
+from genrec.eval.questions import RANKING_TASKS
+from genrec.recommender import Recommender
+
+
+@dataclass(frozen=True)
+class Method:
+    """How a method is made, and what it can be asked."""
+
+    tasks: tuple[str, ...]
+    """The tasks that it answers."""
+
+    make: Callable[[Dataset, Split, Any, int], Recommender]
+    """Makes it from the data, what may be learned from, its settings, and a seed. Settings that are
+    ``None`` are the method's to choose: by default, or tuned on the validation events."""
+
+    settings: type | None = None
+    """The dataclass of its settings; ``None`` for a method that has none."""
+
+
+def _popularity(dataset: Dataset, split: Split, settings: None, seed: int) -> Recommender:
+    return PopularityRecommender(dataset, split.train, seed=seed)
+
+
+def _item_knn(
+    dataset: Dataset, split: Split, settings: ItemKNNConfig | None, seed: int
+) -> Recommender:
+    tuned = settings or tune_item_knn(dataset, split, seed=seed)
+    return ItemKNNRecommender(dataset, split.train, tuned)
+
+
+def _mean_rating(
+    dataset: Dataset, split: Split, settings: MeanRatingConfig | None, seed: int
+) -> Recommender:
+    return MeanRatingRecommender(dataset, split.train, settings)
+
+
+METHODS: Final[dict[str, Method]] = {
+    "popularity": Method(RANKING_TASKS, _popularity),
+    "item_knn": Method(RANKING_TASKS, _item_knn, ItemKNNConfig),
+    "mean_rating": Method(("rate",), _mean_rating, MeanRatingConfig),
+}
+"""All methods that can be made from the data alone."""
+
+
+def check_methods(names: tuple[str, ...], settings: Mapping[str, Any]) -> None:
+    """Refuse names that no method has, and settings of methods that are not asked for.
+
+    Raises:
+        ValueError: The message suggests the nearest name.
+    """
+    for name in names:
+        if name not in METHODS:
+            raise ValueError(f"there is no baseline {name!r}; {did_you_mean(name, list(METHODS))}")
+    for name in settings:
+        if name not in names:
+            raise ValueError(
+                f"there are settings for {name!r}, which is not among the baselines "
+                f"{', '.join(names) or '(none)'}"
+            )
+
+
+def make_method(
+    name: str,
+    dataset: Dataset,
+    split: Split,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> Recommender:
+    """Make a method by its name.
+
+    Args:
+        name: One of ``METHODS``.
+        dataset: The data.
+        split: What it may learn from, and validate on.
+        settings: Fields of its settings, as a YAML file has them; left out, it chooses them itself.
+        seed: Decides whatever it draws.
+
+    Raises:
+        ConfigError: When it has no such settings.
+        ValueError: When there is no such method.
+    """
+    check_methods((name,), {})
+    method = METHODS[name]
+    if settings is None:
+        return method.make(dataset, split, None, seed)
+    if method.settings is None:
+        raise ValueError(f"{name!r} has no settings; leave {', '.join(settings)} out")
+    chosen = from_dict(method.settings, settings, source=f"the settings of {name}")
+    return method.make(dataset, split, chosen, seed)
