@@ -3,10 +3,12 @@
 Shape letters in this file: N items, U pictures asked for, S features of each, D their width.
 """
 
+import contextlib
+import copy
 import json
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -64,24 +66,10 @@ class PictureStore:
         """
         self._catalogue = catalogue
         self._make = make
-        keys = _keys(catalogue)
-        parts = _Parts(Path(folder) / make.fingerprint if folder is not None else None)
-        rows = {key: row for row, key in enumerate(keys) if key and key not in parts.places}
-        missing = list(rows.items())
-        starts = range(0, len(missing), batch_size)
-        # In the weights' own precision, also within a training that multiplies in another one.
-        with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
-            for start in tqdm(starts, desc="pictures", unit="batch", disable=not progress):
-                batch = missing[start : start + batch_size]
-                pictures = [_decode(catalogue, row) for _, row in batch]
-                pixels_U3HW = np.stack([make.preprocessing.pixels(each) for each in pictures])
-                parts.add([key for key, _ in batch], make.encode(torch.from_numpy(pixels_U3HW)))
-            parts.flush()
-        self._parts = parts.tensors
-        # Of each item the part and the place in it; -1 where it has no picture.
-        self._place_N2 = np.asarray(
-            [(-1, -1) if key is None else parts.places[key] for key in keys], dtype=np.int64
-        )
+        self._batch_size, self._progress = batch_size, progress
+        self._parts = _Parts(Path(folder) / make.fingerprint if folder is not None else None)
+        self._place_N2 = self._places(catalogue)
+        self._guests: dict[int, Tensor] = {}
 
     @classmethod
     def for_model(
@@ -106,6 +94,33 @@ class PictureStore:
         takes_pixels = training and not model.config.freeze_vision
         make = pixels_by(preprocessing_of(model)) if takes_pixels else features_by(model)
         return cls(catalogue, make, folder=folder, progress=progress)
+
+    def following(self, catalogue: Catalogue) -> "PictureStore":
+        """Return the pictures of another catalogue; only what is new in it is computed.
+
+        Raises:
+            DataError: When a picture cannot be decoded; the message names its item.
+        """
+        other = copy.copy(self)
+        other._catalogue = catalogue
+        other._place_N2 = other._places(catalogue)
+        other._guests = {}
+        return other
+
+    def host(self, row: int, picture: Image.Image) -> None:
+        """Keep the picture of an item that is in no catalogue, in memory, until it leaves.
+
+        Args:
+            row: What the item is called meanwhile; at least the number of items.
+            picture: How it looks.
+        """
+        assert row >= len(self._catalogue)
+        with _own_precision():
+            self._guests[row] = self._compute([picture])[0]
+
+    def dismiss(self, row: int) -> None:
+        """Forget a picture that :meth:`host` took, if there is one."""
+        self._guests.pop(row, None)
 
     def seen_by(self, model: PreTrainedModel) -> "PictureStore | None":
         """Return the pictures as a model that is in training sees them now, for its validation."""
@@ -137,22 +152,61 @@ class PictureStore:
         self._refuse_others("pixels")
         return self._make.finish(self._read(rows))
 
+    def _places(self, catalogue: Catalogue) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """Find of each item the part and the place in it, (N, 2), and compute what is nowhere yet.
+
+        Items without a picture have -1.
+        """
+        parts, keys = self._parts, _keys(catalogue)
+        rows = {key: row for row, key in enumerate(keys) if key and key not in parts.places}
+        missing = list(rows.items())
+        starts = range(0, len(missing), self._batch_size)
+        with _own_precision():
+            for start in tqdm(starts, desc="pictures", unit="batch", disable=not self._progress):
+                batch = missing[start : start + self._batch_size]
+                pictures = [_decode(catalogue, row) for _, row in batch]
+                parts.add([key for key, _ in batch], self._compute(pictures))
+            parts.flush()
+        return np.asarray(
+            [(-1, -1) if key is None else parts.places[key] for key in keys], dtype=np.int64
+        )
+
+    def _compute(self, pictures: Sequence[Image.Image]) -> Tensor:
+        pixels_U3HW = np.stack([self._make.preprocessing.pixels(each) for each in pictures])
+        return self._make.encode(torch.from_numpy(pixels_U3HW))
+
     def _read(self, rows: Rows) -> Tensor:
         rows_U = np.asarray(rows, dtype=np.int64)
         if not len(rows_U):
             raise ValueError(
                 "no items were named; leave pictures out of the call where it has none"
             )
+        guests = [place for place, row in enumerate(rows_U.tolist()) if row in self._guests]
+        if guests:
+            return self._read_with(guests, rows_U)
         place_U2 = self._place_N2[rows_U]
         if (place_U2 < 0).any():
             row = int(rows_U[(place_U2[:, 0] < 0).argmax()])
             raise ValueError(f"the item {self._catalogue.item_ids[row]!r} has no picture")
-        shape, dtype = self._parts[0].shape[1:], self._parts[0].dtype
+        tensors = self._parts.tensors
+        shape, dtype = tensors[0].shape[1:], tensors[0].dtype
         out = torch.empty((len(rows_U), *shape), dtype=dtype)
         for part in np.unique(place_U2[:, 0]):
             is_here_U = place_U2[:, 0] == part
             places = torch.from_numpy(place_U2[is_here_U, 1])
-            out[torch.from_numpy(is_here_U)] = self._parts[part][places]
+            out[torch.from_numpy(is_here_U)] = tensors[part][places]
+        return out
+
+    def _read_with(
+        self, guests: Sequence[int], rows_U: np.ndarray[Any, np.dtype[np.int64]]
+    ) -> Tensor:
+        """Read items some of which, at the places named, are no items of the catalogue."""
+        kept_G = torch.stack([self._guests[int(rows_U[place])] for place in guests])
+        out = kept_G.new_empty((len(rows_U), *kept_G.shape[1:]))
+        out[guests] = kept_G
+        others = np.delete(np.arange(len(rows_U)), guests)
+        if len(others):
+            out[torch.from_numpy(others)] = self._read(rows_U[others])
         return out
 
     def _refuse_others(self, kind: str) -> None:
@@ -231,6 +285,13 @@ def pixels_by(preprocessing: Preprocessing) -> PictureMaker:
     return PictureMaker(
         "pixels", name, preprocessing, encode=lambda pixels: pixels, finish=preprocessing.normalise
     )
+
+
+@contextlib.contextmanager
+def _own_precision() -> Iterator[None]:
+    """Compute in the weights' own precision, also within a training that multiplies in another."""
+    with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
+        yield
 
 
 def weights_of(model: nn.Module) -> str:

@@ -188,3 +188,25 @@ def test_a_model_gets_pixels_only_to_train_its_encoder(learns, training, kind, c
     with pytest.raises(ValueError, match=f"and no {other}"):
         getattr(store, other)([0])
     assert model.vision_model.training == learns  # building the store changes no mode
+
+
+def test_another_catalogue_costs_its_new_pictures_alone(model, catalogue):
+    make, sizes = counted(features_by(model))
+    store = PictureStore(catalogue, make)
+    later = store.following(shop(png(2), png(7), None, png(0)))
+    assert sizes == [3, 1]
+    assert torch.equal(later.features([0, 3]), store.features([4, 0]))
+    with pytest.raises(ValueError, match="'sku-2' has no picture"):
+        later.features([2])
+    assert store.features([0]).shape == later.features([1]).shape
+
+
+def test_a_guest_is_seen_until_it_leaves(model, catalogue):
+    store = PictureStore(catalogue, features_by(model))
+    store.host(9, catalogue.picture(4))
+    found = store.features([0, 9, 2])
+    assert torch.equal(found, store.features([0, 4, 2]))
+    assert torch.equal(store.features([9]), store.features([4]))
+    store.dismiss(9)
+    with pytest.raises(IndexError):
+        store.features([9])
