@@ -13,7 +13,7 @@ from genrec.data import Dataset
 from genrec.eval.intervals import Floats
 from genrec.eval.questions import RANKING_TASKS, Bools
 from genrec.eval.top_items import tie_breaks
-from genrec.recommender import Ranking, Request
+from genrec.recommender import Ranking, Request, refuse_preferences
 
 
 class PopularityRecommender:
@@ -38,6 +38,7 @@ class PopularityRecommender:
 
     def recommend(self, requests: Sequence[Request], k: int) -> list[Ranking]:
         """Rank the most popular items that each request allows."""
+        refuse_preferences(requests, "popularity")
         return [self._rank(request, k) for request in requests]
 
     def generate(self, requests: Sequence[Request]) -> list[str]:
@@ -47,12 +48,16 @@ class PopularityRecommender:
     def _rank(self, request: Request, k: int) -> Ranking:
         excluded = set(request.exclude)
         only = None if request.only is None else set(request.only)
+        within_N = None if request.within is None else request.within.is_in_N
         allowed = (
-            item for item in self._order if item not in excluded and (only is None or item in only)
-        )
+            item for item in self._order
+            if item not in excluded
+            and (only is None or item in only)
+            and (within_N is None or within_N[item])
+        )  # fmt: skip
         items_K = np.fromiter(itertools.islice(allowed, k), dtype=np.int64)
         if not len(items_K):
-            raise ValueError("a request allows no item: its 'only' and 'exclude' leave none")
+            raise ValueError("a request allows no item: 'only', 'within' and 'exclude' leave none")
         return Ranking(items_K, self._share_N[items_K].astype(np.float32))
 
 

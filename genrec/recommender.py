@@ -6,6 +6,8 @@ from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+Bools = np.ndarray[Any, np.dtype[np.bool_]]
+
 
 class Turn(NamedTuple):
     """What one side of a dialogue says, as data sets like ReDial record it."""
@@ -14,6 +16,69 @@ class Turn(NamedTuple):
     text: str
     items: tuple[int, ...] = ()
     """The items that the text speaks of."""
+
+
+@dataclass(frozen=True, eq=False)
+class Subset:
+    """A set of items that many requests are held to: what is in stock, a category, a price range.
+
+    Build it once and give it to every request that it holds for: engines prepare a set when they
+    first meet it, and know it again by its identity.
+    """
+
+    is_in_N: Bools
+    """Whether each item of the catalogue, by its row, is in the set."""
+
+    def __post_init__(self) -> None:
+        is_in_N = np.array(self.is_in_N)  # a copy, so that nobody changes it later
+        if is_in_N.dtype != np.bool_ or is_in_N.ndim != 1:
+            raise ValueError(
+                f"a set of items is a mask with one truth value per item, not an array of "
+                f"{is_in_N.dtype} with the shape {is_in_N.shape}"
+            )
+        if not is_in_N.any():
+            raise ValueError("the set of items is empty; a request without a set may name all")
+        is_in_N.flags.writeable = False
+        object.__setattr__(self, "is_in_N", is_in_N)
+
+    def __and__(self, other: "Subset") -> "Subset":
+        """Keep what is in both."""
+        return Subset(self.is_in_N & other.is_in_N)
+
+    def __len__(self) -> int:
+        return int(self.is_in_N.sum())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diversity:
+    """No more than so many items whose semantic IDs begin alike."""
+
+    at_most: int
+    """Items of one beginning."""
+
+    codes: int = 1
+    """How many codes make a beginning."""
+
+    def __post_init__(self) -> None:
+        if self.at_most < 1 or self.codes < 1:
+            raise ValueError(
+                f"at_most is {self.at_most} and codes is {self.codes}; both must be at least 1"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """Items drawn without replacement, by their probabilities, instead of the likeliest ones."""
+
+    temperature: float = 1.0
+    """Above 1 evens the probabilities of codes out, below 1 sharpens them."""
+
+    seed: int | None = None
+    """Decides the draw, whatever else is in the batch; ``None`` draws anew each time."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.temperature < float("inf"):
+            raise ValueError(f"temperature is {self.temperature}; it must be above 0 and finite")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +145,25 @@ class Request:
     only: tuple[int, ...] | None = None
     """The items that the answer may name; ``None`` allows the whole catalogue."""
 
+    within: Subset | None = None
+    """A set that the answer's items are in, shared with other requests. It costs next to nothing,
+    however large it is; ``only`` and ``exclude`` are for the few items of one request."""
+
+    boosts: tuple[tuple[int, float], ...] = ()
+    """Items, each with what is added to its log-probability."""
+
+    diversity: Diversity | None = None
+    """How many items may be of one kind."""
+
+    sampling: Sampling | None = None
+    """How to draw the items by chance; ``None`` takes the likeliest."""
+
     def __post_init__(self) -> None:
+        if self.boosts and self.sampling is not None:
+            raise ValueError(
+                "boosts and sampling cannot be combined: a sample follows the model's "
+                "probabilities; leave one of them out"
+            )
         for name in ("ratings", "behaviours", "scenarios", "times"):
             values = getattr(self, name)
             if values and len(values) != len(self.history):
@@ -88,6 +171,39 @@ class Request:
                 raise ValueError(
                     f"{len(values)} {name} were given for a history of {len(self.history)} items; "
                     f"give one per item{unknown} or none at all"
+                )
+
+    def allowed(self, items: int) -> Bools:
+        """Tell which items of a catalogue of this size the answer may name, of shape (items,).
+
+        Raises:
+            ValueError: When ``within`` is a set of a catalogue of another size.
+        """
+        is_allowed_N = np.full(items, self.only is None)
+        if self.only is not None:
+            is_allowed_N[list(self.only)] = True
+        if self.within is not None:
+            if len(self.within.is_in_N) != items:
+                raise ValueError(
+                    f"`within` is a set of a catalogue of {len(self.within.is_in_N)} items, "
+                    f"but there are {items}"
+                )
+            is_allowed_N &= self.within.is_in_N
+        is_allowed_N[list(self.exclude)] = False
+        return is_allowed_N
+
+
+def refuse_preferences(requests: Sequence[Request], who: str) -> None:
+    """Refuse requests that ask for boosts, diversity or a draw, which only models know how to do.
+
+    Raises:
+        ValueError: When there is such a request.
+    """
+    for row, request in enumerate(requests):
+        for name in ("boosts", "diversity", "sampling"):
+            if getattr(request, name):
+                raise ValueError(
+                    f"request {row} asks for {name}, but {who} does not know how; leave it out"
                 )
 
 

@@ -26,7 +26,7 @@ from genrec.data.toy_process import (
 )
 from genrec.data.toy_queries import ToyQueries
 from genrec.data.toy_texts import explanation
-from genrec.recommender import Ranking, Rating, Request
+from genrec.recommender import Ranking, Rating, Request, refuse_preferences
 
 _REQUESTS_AT_ONCE = 1024
 
@@ -88,6 +88,7 @@ class ToyOptimum:
 
         Scores are log-probabilities; impossible items come last, with that of a tiny float.
         """
+        refuse_preferences(requests, "the optimum")
         rankings = []
         for start in range(0, len(requests), _REQUESTS_AT_ONCE):
             some = requests[start : start + _REQUESTS_AT_ONCE]
@@ -225,9 +226,7 @@ def _with_item_bought(request: Request) -> Request:
 
 
 def _rank(request: Request, chance_N: Floats, k: int) -> Ranking:
-    allowed_N = np.full(len(chance_N), request.only is None)
-    allowed_N[list(request.only or ())] = True
-    allowed_N[list(request.exclude)] = False
+    allowed_N = request.allowed(len(chance_N))
     score_N = np.log(np.maximum(chance_N, np.finfo(np.float32).tiny)).astype(np.float32)
     order_N = np.argsort(-chance_N, kind="stable")
     top_K = order_N[allowed_N[order_N]][:k]

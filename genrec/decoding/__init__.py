@@ -3,8 +3,9 @@
 from genrec.decoding.answers import choose_items, score_answers
 from genrec.decoding.beam import Beams, beam_search, search, search_scored
 from genrec.decoding.constraints import Constraints, ItemSet
-from genrec.decoding.policy import Boosts, Diversity, Policy, Sampling
+from genrec.decoding.policy import Boosts, Policy
 from genrec.decoding.processors import TrieLogitsProcessor, prefix_allowed_tokens_fn
+from genrec.decoding.requests import Terms, TermsReader
 from genrec.decoding.scorers import LogitsScorer, Scorer
 from genrec.decoding.steppers import Stepper, make_stepper
 from genrec.decoding.trie import TokenTrie
@@ -13,13 +14,13 @@ __all__ = [
     "Beams",
     "Boosts",
     "Constraints",
-    "Diversity",
     "ItemSet",
     "LogitsScorer",
     "Policy",
-    "Sampling",
     "Scorer",
     "Stepper",
+    "Terms",
+    "TermsReader",
     "TokenTrie",
     "TrieLogitsProcessor",
     "beam_search",

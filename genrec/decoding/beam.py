@@ -15,7 +15,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from genrec.decoding.constraints import Constraints
-from genrec.decoding.policy import Policy
+from genrec.decoding.policy import Boosts, Draws, Policy, Quotas
 from genrec.decoding.scorers import LogitsScorer, Scorer, make_scorer, refuse_misfits
 from genrec.decoding.steppers import Stepper, make_stepper
 from genrec.decoding.trie import TokenTrie, TrieLevel
@@ -115,10 +115,13 @@ def search_scored(
     """
     if beams < 1:
         raise ValueError(f"beams is {beams}; ask for at least 1")
-    for what, given in (("constraints", constraints), ("boosts", policy.boosts)):
-        if given is not None and len(given) != requests:
-            raise ValueError(f"{len(given)} {what} were given for {requests} requests")
-    walk = _Walk(scorer, trie, beams, constraints, policy)
+    if constraints is not None and len(constraints) != requests:
+        raise ValueError(f"{len(constraints)} constraints were given for {requests} requests")
+    if policy.requests not in (None, requests):
+        raise ValueError(f"a policy for {policy.requests} requests was given for {requests}")
+    quotas = None if policy.diversity is None else Quotas(policy.diversity, trie.device)
+    draws = None if policy.sampling is None else Draws(policy.sampling, trie.device)
+    walk = _Walk(scorer, trie, beams, constraints, policy.boosts, quotas, draws)
     front = walk.start(requests)
     for number in range(len(trie.levels)):
         front = walk.grow(front, number)
@@ -151,7 +154,9 @@ class _Walk:
     trie: TokenTrie
     beams: int
     constraints: Constraints | None
-    policy: Policy
+    boosts: Boosts | None
+    quotas: Quotas | None
+    draws: Draws | None
 
     def start(self, requests: int) -> _Front:
         node_B1 = torch.zeros((requests, 1), dtype=torch.long, device=self.trie.device)
@@ -191,12 +196,11 @@ class _Walk:
     def _best(self, key_BX: Tensor, group_BX: Tensor) -> Tensor:
         """Choose the candidates that go on, best first."""
         width = min(self.beams, key_BX.shape[1])
-        diversity = self.policy.diversity
-        if diversity is None:
+        if self.quotas is None:
             return key_BX.topk(width, dim=1).indices
         # What is too much of a kind goes on where there is room: its items may be the better ones.
         by_key_BX = key_BX.argsort(dim=1, descending=True, stable=True)
-        is_late_BX = diversity.surplus(key_BX, group_BX) | key_BX.isneginf()
+        is_late_BX = self.quotas.surplus(key_BX, group_BX) | key_BX.isneginf()
         early_first_BX = is_late_BX.gather(1, by_key_BX).byte().argsort(dim=1, stable=True)
         return by_key_BX.gather(1, early_first_BX)[:, :width]
 
@@ -206,25 +210,25 @@ class _Walk:
         log_prob_BWC = self.scorer.log_probs(
             front.path_BWT, front.parent_BW, next_BWC, is_allowed_BWC
         ).masked_fill(token_BWC < 0, 0.0)
-        sampling = self.policy.sampling
-        return (
-            log_prob_BWC if sampling is None else sampling.log_probs(log_prob_BWC, is_allowed_BWC)
-        )
+        if self.draws is None:
+            return log_prob_BWC
+        return self.draws.log_probs(log_prob_BWC, is_allowed_BWC)
 
     def _key(
         self, front: _Front, log_prob_BWC: Tensor, child_BWC: Tensor, level: TrieLevel
     ) -> Tensor:
-        policy = self.policy
-        if policy.sampling is not None:
-            return policy.sampling.perturb(log_prob_BWC, front.key_BW).flatten(1)
-        if policy.boosts is not None:
-            log_prob_BWC = log_prob_BWC + policy.boosts.bound(*level.ranks(child_BWC))
-        return log_prob_BWC.flatten(1)
+        key_BWC = log_prob_BWC
+        if self.boosts is not None:
+            key_BWC = key_BWC + self.boosts.bound(*level.ranks(child_BWC))
+        if self.draws is not None:
+            key_BWC = self.draws.pick(self.draws.keys(log_prob_BWC, front.key_BW), key_BWC)
+        return key_BWC.flatten(1)
 
     def _group(self, front: _Front, child_BWC: Tensor, number: int) -> Tensor:
-        if self.policy.diversity is None or number + 1 > self.policy.diversity.codes:
-            return front.group_BW[..., None].expand_as(child_BWC).flatten(1)
-        return child_BWC.flatten(1)
+        group_BWC = front.group_BW[..., None].expand_as(child_BWC)
+        if self.quotas is not None:
+            group_BWC = self.quotas.group(group_BWC, child_BWC, number + 1)
+        return group_BWC.flatten(1)
 
     def items(self, front: _Front) -> Beams:
         """Write out the items at the leaves, all of one leaf before those of the next."""
@@ -240,12 +244,13 @@ class _Walk:
         key_BWE, score_BWE = (
             x[..., None].expand_as(rank_BWE) for x in (front.key_BW, front.log_prob_BW)
         )
-        if self.policy.boosts is not None:
-            key_BWE = score_BWE = score_BWE + self.policy.boosts.bound(rank_BWE, rank_BWE + 1)
+        if self.boosts is not None:
+            score_BWE = score_BWE + self.boosts.bound(rank_BWE, rank_BWE + 1)
+        key_BWE = score_BWE if self.draws is None else self.draws.pick(key_BWE, score_BWE)
         key_BI = key_BWE.masked_fill(~is_item_BWE, -torch.inf).flatten(1)
-        if self.policy.diversity is not None:
+        if self.quotas is not None:
             group_BI = front.group_BW[..., None].expand_as(rank_BWE).flatten(1)
-            surplus_BI = self.policy.diversity.surplus(key_BI, group_BI)
+            surplus_BI = self.quotas.surplus(key_BI, group_BI)
             key_BI = key_BI.masked_fill(surplus_BI, -torch.inf)
         # Stable, so that items of one ID stay in the order of their rows.
         best_BK = key_BI.argsort(dim=1, descending=True, stable=True)[:, : self.beams]

@@ -19,6 +19,7 @@ from torch import Tensor
 from genrec.decoding.trie import TokenTrie
 
 Rows = np.ndarray[tuple[int], np.dtype[np.int64]]
+Bools = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,14 @@ class ItemSet:
     below_N1: Tensor
     """How many of the set's items have a rank below each number from 0 to N."""
 
+    is_in_N: Bools
+    """Whether each item, by its row, is in the set; kept on the host."""
+
+    size: int
+    """Number of items in the set."""
+
     @classmethod
-    def from_mask(cls, trie: TokenTrie, is_in_N: np.ndarray[Any, np.dtype[np.bool_]]) -> "ItemSet":
+    def from_mask(cls, trie: TokenTrie, is_in_N: Bools) -> "ItemSet":
         """Count a set once, for any number of requests.
 
         Args:
@@ -45,16 +52,13 @@ class ItemSet:
             )
         if not is_in_N.any():
             raise ValueError("the set of items is empty; a request without a set may name all")
-        is_in = torch.from_numpy(is_in_N).to(trie.device)[trie.row_N]
+        is_in = torch.tensor(is_in_N, device=trie.device)[trie.row_N]
         zero = torch.zeros(1, dtype=torch.int32, device=trie.device)
-        return cls(torch.cat([zero, is_in.cumsum(dim=0, dtype=torch.int32)]))
+        below_N1 = torch.cat([zero, is_in.cumsum(dim=0, dtype=torch.int32)])
+        return cls(below_N1, is_in_N, int(is_in_N.sum()))
 
     def __len__(self) -> int:
-        return int(self.below_N1[-1])
-
-    def has(self, rank: Tensor) -> Tensor:
-        """Tell whether the items at some ranks are in the set."""
-        return self.below_N1[rank + 1] > self.below_N1[rank]
+        return self.size
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,10 @@ class Constraints:
         is_only = [items is not None for items in wanted]
         below_SN1, shared_B = _stacked(trie, shared)
         return cls(
-            sorted_ranks(trie, rows), torch.tensor(is_only, device=trie.device), below_SN1, shared_B
+            named_ranks(trie, rows).sort(dim=1).values,
+            torch.tensor(is_only, device=trie.device),
+            below_SN1,
+            shared_B,
         )
 
     def __len__(self) -> int:
@@ -141,6 +148,9 @@ def _stacked(
     sets = {id(items): items for items in shared if items is not None}
     if not sets:
         return None, None
+    if len(sets) == 1 and None not in shared:  # the usual case, which needs no copy
+        only_set = next(iter(sets.values()))
+        return only_set.below_N1[None], torch.zeros(len(shared), dtype=torch.long).to(trie.device)
     everything = torch.arange(len(trie) + 1, dtype=torch.int32, device=trie.device)
     table = torch.stack([*(items.below_N1 for items in sets.values()), everything])
     number_of = {key: number for number, key in enumerate(sets)}
@@ -158,7 +168,7 @@ def _one_set(
     """Find the rows that decide for a request: those it may name, or those it must not."""
     banned = _rows(trie, banned_items, f"request {request}: `exclude`")
     if shared is not None:
-        banned = _held_to(trie, banned, shared)
+        banned = banned[shared.is_in_N[banned]]
     if wanted_items is None:
         if len(banned) == (len(trie) if shared is None else len(shared)):
             of_what = "" if shared is None else " of the set in `within`"
@@ -168,19 +178,13 @@ def _one_set(
     if wanted.size == 0:
         raise ValueError(f"request {request}: `only` is empty; None would allow every item")
     if shared is not None:
-        wanted = _held_to(trie, wanted, shared)
+        wanted = wanted[shared.is_in_N[wanted]]
         if wanted.size == 0:
             raise ValueError(f"request {request}: no item of `only` is in the set in `within`")
     left = np.setdiff1d(wanted, banned, assume_unique=True)
     if left.size == 0:
         raise ValueError(f"request {request}: `only` minus `exclude` leaves no item")
     return left
-
-
-def _held_to(trie: TokenTrie, rows: Rows, shared: ItemSet) -> Rows:
-    rank = trie.rank_N[torch.from_numpy(rows).to(trie.device)]
-    kept: Rows = rows[shared.has(rank.long()).cpu().numpy()]
-    return kept
 
 
 def _rows(trie: TokenTrie, items: Iterable[int], what: str) -> Rows:
@@ -194,8 +198,8 @@ def _rows(trie: TokenTrie, items: Iterable[int], what: str) -> Rows:
     return rows
 
 
-def sorted_ranks(trie: TokenTrie, rows: Sequence[Rows]) -> Tensor:
-    """Sort the ranks of the items that each request names, (B, X), padded with growing numbers."""
+def named_ranks(trie: TokenTrie, rows: Sequence[Rows]) -> Tensor:
+    """Find the ranks of the items that each request names, (B, X), padded with growing numbers."""
     # One place more than the largest set needs, so that an empty one can be looked up as well.
     width = max((len(row) for row in rows), default=0) + 1
     row_BX = np.full((len(rows), width), -1, dtype=np.int64)
@@ -203,8 +207,7 @@ def sorted_ranks(trie: TokenTrie, rows: Sequence[Rows]) -> Tensor:
         row_BX[request, : len(row)] = row
     named_BX = torch.from_numpy(row_BX).to(trie.device)
     padding_X = len(trie) + torch.arange(width, device=trie.device)
-    rank_BX = torch.where(named_BX < 0, padding_X, trie.rank_N[named_BX.clamp_min(0)])
-    return rank_BX.sort(dim=1).values
+    return torch.where(named_BX < 0, padding_X, trie.rank_N[named_BX.clamp_min(0)])
 
 
 def count_below(sorted_BX: Tensor, bound: Tensor) -> Tensor:

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genrec.decoding.constraints import count_below, sorted_ranks
+from genrec.decoding.constraints import count_below, named_ranks
 from genrec.decoding.trie import TokenTrie
+from genrec.recommender import Diversity, Sampling
 
 
 @dataclass(frozen=True)
@@ -51,18 +52,22 @@ class Boosts:
                     f"request {request}: the boost of item {row[~np.isfinite(value)][0]} is not "
                     "finite; exclude an item that must not be named"
                 )
-            rank = trie.rank_N.cpu().numpy()[row]
-            order = np.argsort(rank)
-            rows.append(row[order])
-            values.append(value[order])
-        rank_BX = sorted_ranks(trie, rows)
+            rows.append(row)
+            values.append(value)
+        rank_BX, order_BX = named_ranks(trie, rows).sort(dim=1)
         value_BX = torch.full(rank_BX.shape, -torch.inf)
         for request, value in enumerate(values):
             value_BX[request, : len(value)] = torch.from_numpy(value)
-        return cls(rank_BX, _range_maxima(value_BX).to(trie.device))
+        value_BX = value_BX.to(trie.device).gather(1, order_BX)
+        return cls(rank_BX, _range_maxima(value_BX))
 
     def __len__(self) -> int:
         return len(self.rank_BX)
+
+    @property
+    def is_any_B(self) -> Tensor:
+        """Whether each request boosts any item."""
+        return (self.best_SBX[0] > -torch.inf).any(dim=1)
 
     def of(self, request_R: Tensor) -> "Boosts":
         """Return the boosts of some requests, in the order given."""
@@ -87,21 +92,18 @@ class Boosts:
         return self.best_SBX[power, request, place.clamp(0, self.rank_BX.shape[1] - 1)]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Diversity:
-    """No more than so many items whose IDs begin alike."""
+class Quotas:
+    """How many items of one beginning every request takes at most; see ``Diversity``."""
 
-    at_most: int
-    """Items of one beginning."""
+    def __init__(self, diversity: Sequence[Diversity | None], device: torch.device) -> None:
+        """Write the limits of all requests as tensors; a request without one has none."""
+        limits = [(one.at_most, one.codes) if one else (_NO_LIMIT, 0) for one in diversity]
+        limit_B2 = torch.tensor(limits, device=device).view(-1, 2)
+        self._at_most_B1, self._codes_B1 = limit_B2.split(1, dim=1)
 
-    codes: int = 1
-    """How many codes make a beginning."""
-
-    def __post_init__(self) -> None:
-        if self.at_most < 1 or self.codes < 1:
-            raise ValueError(
-                f"at_most is {self.at_most} and codes is {self.codes}; both must be at least 1"
-            )
+    def group(self, before_BWC: Tensor, child_BWC: Tensor, codes: int) -> Tensor:
+        """Count an ID of so many codes by itself while it is short, then by its beginning."""
+        return torch.where(codes <= self._codes_B1[..., None], child_BWC, before_BWC)
 
     def surplus(self, key_BX: Tensor, group_BX: Tensor) -> Tensor:
         """Tell which candidates have ``at_most`` better ones in their group already."""
@@ -113,40 +115,45 @@ class Diversity:
         first_BX = place_BX.masked_fill(~is_first_BX, 0).cummax(dim=1).values
         candidate_BX = by_key_BX.gather(1, by_group_BX)
         return torch.empty_like(is_first_BX).scatter_(
-            1, candidate_BX, place_BX - first_BX >= self.at_most
+            1, candidate_BX, place_BX - first_BX >= self._at_most_B1
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sampling:
-    """Items drawn without replacement instead of the likeliest ones: stochastic beam search.
+class Draws:
+    """The chance in one search: stochastic beams for the requests that ask for a sample.
 
     Kool et al. 2019 (https://arxiv.org/abs/1903.06059): a beam's key is its log-probability plus
     Gumbel noise, drawn such that no child's key is above its parent's. The best keys at the end are
     a sample without replacement from the distribution over all allowed IDs.
     """
 
-    temperature: float = 1.0
-    """Above 1 evens the probabilities of codes out, below 1 sharpens them."""
-
-    generator: torch.Generator | None = None
-    """Decides the sample; on the device of the model."""
-
-    def __post_init__(self) -> None:
-        if not self.temperature > 0:
-            raise ValueError(f"temperature is {self.temperature}; it must be above 0")
+    def __init__(self, sampling: Sequence[Sampling | None], device: torch.device) -> None:
+        """Seed a generator per request, so that its draw does not hang on the batch it is in."""
+        self._generators = [_generator(one) if one else None for one in sampling]
+        temperatures = [one.temperature if one else 1.0 for one in sampling]
+        self._temperature_B11 = torch.tensor(temperatures, device=device).view(-1, 1, 1)
+        self._is_drawn_B11 = torch.tensor([one is not None for one in sampling], device=device)
+        self._is_drawn_B11 = self._is_drawn_B11.view(-1, 1, 1)
 
     def log_probs(self, log_prob_BWC: Tensor, is_allowed_BWC: Tensor) -> Tensor:
         """Share all probability among the allowed children, at the temperature."""
-        tempered_BWC = (log_prob_BWC / self.temperature).masked_fill(~is_allowed_BWC, -torch.inf)
+        tempered_BWC = log_prob_BWC / self._temperature_B11
+        tempered_BWC = tempered_BWC.masked_fill(~is_allowed_BWC, -torch.inf)
         shared_BWC = tempered_BWC - tempered_BWC.logsumexp(dim=2, keepdim=True)
-        return shared_BWC.masked_fill(~is_allowed_BWC, -torch.inf)
+        shared_BWC = shared_BWC.masked_fill(~is_allowed_BWC, -torch.inf)
+        return self.pick(shared_BWC, log_prob_BWC)
 
-    def perturb(self, log_prob_BWC: Tensor, key_BW: Tensor) -> Tensor:
+    def pick(self, drawn_BWC: Tensor, other_BWC: Tensor) -> Tensor:
+        """Take one for the requests that ask for a sample, and the other for the rest."""
+        return torch.where(self._is_drawn_B11, drawn_BWC, other_BWC)
+
+    def keys(self, log_prob_BWC: Tensor, key_BW: Tensor) -> Tensor:
         """Draw keys for children whose largest is the key of their parent (appendix B.3)."""
-        uniform_BWC = torch.rand(
-            log_prob_BWC.shape, generator=self.generator, device=log_prob_BWC.device
-        )
+        uniform_BWC = torch.full(log_prob_BWC.shape, 0.5)
+        for uniform_WC, generator in zip(uniform_BWC, self._generators, strict=True):
+            if generator is not None:
+                uniform_WC.uniform_(generator=generator)
+        uniform_BWC = uniform_BWC.to(log_prob_BWC.device)
         tiny = torch.finfo(uniform_BWC.dtype).tiny
         gumbel_BWC = log_prob_BWC - (-uniform_BWC.clamp(tiny, 1 - 1e-7).log()).log()
         largest_BW1 = gumbel_BWC.max(dim=2, keepdim=True).values
@@ -158,18 +165,59 @@ class Sampling:
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """How beams are chosen; by likelihood alone when nothing is set."""
+    """How the beams of every request are chosen; by likelihood alone when nothing is set."""
 
     boosts: Boosts | None = None
-    diversity: Diversity | None = None
-    sampling: Sampling | None = None
+
+    diversity: Sequence[Diversity | None] | None = None
+    """For every request, how many items may begin alike."""
+
+    sampling: Sequence[Sampling | None] | None = None
+    """For every request, how items are drawn by chance."""
 
     def __post_init__(self) -> None:
-        if self.boosts is not None and self.sampling is not None:
-            raise ValueError(
-                "boosts and sampling cannot be combined: a sample follows the model's "
-                "probabilities; leave one of them out"
-            )
+        given = {"boosts": self.boosts, "diversity": self.diversity, "sampling": self.sampling}
+        lengths = {name: len(each) for name, each in given.items() if each is not None}
+        if len(set(lengths.values())) > 1:
+            told = " and ".join(f"`{name}` for {length}" for name, length in lengths.items())
+            raise ValueError(f"a policy is given for different numbers of requests: {told}")
+        if self.boosts is None or self.sampling is None:
+            return
+        for row, (is_boosted, sampling) in enumerate(
+            zip(self.boosts.is_any_B.tolist(), self.sampling, strict=True)
+        ):
+            if is_boosted and sampling is not None:
+                raise ValueError(
+                    f"request {row}: boosts and sampling cannot be combined, as a sample follows "
+                    "the model's probabilities; leave one of them out"
+                )
+
+    @property
+    def requests(self) -> int | None:
+        """For how many requests this is; ``None`` where nothing is set, which is for any."""
+        given = (self.boosts, self.diversity, self.sampling)
+        return next((len(each) for each in given if each is not None), None)
+
+    def of(self, request_R: Tensor) -> "Policy":
+        """Return the policies of some requests, in the order given."""
+        rows = request_R.tolist()
+        return Policy(
+            boosts=None if self.boosts is None else self.boosts.of(request_R),
+            diversity=None if self.diversity is None else [self.diversity[row] for row in rows],
+            sampling=None if self.sampling is None else [self.sampling[row] for row in rows],
+        )
+
+
+_NO_LIMIT = 2**62
+
+
+def _generator(sampling: Sampling) -> torch.Generator:
+    generator = torch.Generator()
+    if sampling.seed is None:
+        generator.seed()
+    else:
+        generator.manual_seed(sampling.seed)
+    return generator
 
 
 def _range_maxima(value_BX: Tensor) -> Tensor:

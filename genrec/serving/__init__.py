@@ -14,6 +14,7 @@ from genrec.serving.bundle import (
 from genrec.serving.ratings import Calibration, fit_calibration
 from genrec.serving.transformers_engine import TransformersRecommender
 from genrec.serving.vllm_engine import VLLMConfig, VLLMRecommender
+from genrec.serving.wishes import Wishes
 
 __all__ = [
     "AnswerError",
@@ -24,6 +25,7 @@ __all__ = [
     "TransformersRecommender",
     "VLLMConfig",
     "VLLMRecommender",
+    "Wishes",
     "fit_calibration",
     "load_bundle",
     "load_calibration",

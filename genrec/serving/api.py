@@ -4,13 +4,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Unpack
 
 import torch
 
 from genrec.data import Catalogue
 from genrec.prompts import AnswerError
-from genrec.recommender import Ranking, Rater, Recommender, Request, Selector, Turn
+from genrec.recommender import Ranking, Rater, Recommender, Request, Selector, Subset, Turn
 from genrec.serving.bundle import (
     load_bundle,
     load_calibration,
@@ -20,10 +20,10 @@ from genrec.serving.bundle import (
 )
 from genrec.serving.transformers_engine import TransformersRecommender
 from genrec.serving.vllm_engine import VLLMConfig, VLLMRecommender
+from genrec.serving.wishes import Condition, Wishes, choose_subset, with_wishes
 
 History = Sequence[str]
-Rows = tuple[int, ...]
-Speaker = Literal["user", "recommender"]
+Dialogue = Sequence[tuple[Literal["user", "recommender"], str]]
 
 
 class Recommendation(NamedTuple):
@@ -111,32 +111,30 @@ class GenRec:
         history: History,
         *,
         k: int = 10,
-        exclude: Sequence[str] = (),
-        only: Sequence[str] | None = None,
-        repeat: bool = False,
         candidates: Sequence[str] | None = None,
         task: str | None = None,
+        **wishes: Unpack[Wishes],
     ) -> list[Recommendation]:
         """Recommend the ``k`` items that the user is most likely to want next, best first.
 
         Args:
             history: Raw ids of the user's items, oldest first; may be empty.
             k: Number of items.
-            exclude: Items that must not be named.
-            only: Items that may be named, such as those in stock; ``None`` allows all.
-            repeat: Whether items of the history may be named again.
             candidates: A few items to choose among, which the prompt tells the model; ``only`` is
                 the better choice for many, or where the model did not learn the task ``direct``.
             task: The task to ask, for tasks of one's own; by default ``recommend``, and ``direct``
                 where there are candidates.
+            **wishes: What the answer may name and how it is chosen: ``exclude``, ``only``,
+                ``within``, ``boosts``, ``diversity``, ``temperature``, ``seed`` and ``repeat``;
+                see :class:`Wishes`.
 
         Raises:
             DataError: When an id is not in the catalogue.
             ValueError: When no item is left to name.
         """
         return self.recommend_many(
-            [history], k=k, exclude=exclude, only=only, repeat=repeat, task=task,
-            candidates=None if candidates is None else [candidates],
+            [history], k=k, task=task, candidates=None if candidates is None else [candidates],
+            **wishes,
         )[0]  # fmt: skip
 
     def recommend_many(
@@ -144,13 +142,11 @@ class GenRec:
         histories: Sequence[History],
         *,
         k: int = 10,
-        exclude: Sequence[str] = (),
-        only: Sequence[str] | None = None,
-        repeat: bool = False,
         candidates: Sequence[Sequence[str]] | None = None,
         task: str | None = None,
+        **wishes: Unpack[Wishes],
     ) -> list[list[Recommendation]]:
-        """Recommend to many users; ``exclude`` and ``only`` hold for all. See ``recommend``.
+        """Recommend to many users, with the same wishes for all; see :meth:`recommend`.
 
         Each user has candidates of their own.
         """
@@ -158,7 +154,7 @@ class GenRec:
             requests = self._requests(task or "recommend", histories)
         else:
             requests = self._choices(task or "direct", histories, candidates)
-        return self._rank(requests, k, exclude, only, repeat)
+        return self._rank(requests, k, wishes)
 
     def search(
         self,
@@ -166,15 +162,11 @@ class GenRec:
         query: str,
         *,
         k: int = 10,
-        exclude: Sequence[str] = (),
-        only: Sequence[str] | None = None,
-        repeat: bool = False,
         task: str = "search",
+        **wishes: Unpack[Wishes],
     ) -> list[Recommendation]:
-        """Find the ``k`` items that fit the query and the user best; see ``recommend``."""
-        return self.search_many(
-            [history], [query], k=k, exclude=exclude, only=only, repeat=repeat, task=task
-        )[0]  # fmt: skip
+        """Find the ``k`` items that fit the query and the user best; see :meth:`recommend`."""
+        return self.search_many([history], [query], k=k, task=task, **wishes)[0]
 
     def search_many(
         self,
@@ -182,36 +174,62 @@ class GenRec:
         queries: Sequence[str],
         *,
         k: int = 10,
-        exclude: Sequence[str] = (),
-        only: Sequence[str] | None = None,
-        repeat: bool = False,
         task: str = "search",
+        **wishes: Unpack[Wishes],
     ) -> list[list[Recommendation]]:
-        """Search for many users, one query each; see ``search``."""
-        requests = self._requests(task, histories, query=queries)
-        return self._rank(requests, k, exclude, only, repeat)
+        """Search for many users, one query each; see :meth:`search`."""
+        return self._rank(self._requests(task, histories, query=queries), k, wishes)
 
     def converse(
         self,
-        dialogue: Sequence[tuple[Speaker, str]],
+        dialogue: Dialogue,
         history: History = (),
         *,
         k: int = 10,
-        exclude: Sequence[str] = (),
-        only: Sequence[str] | None = None,
+        **wishes: Unpack[Wishes],
     ) -> list[Recommendation]:
         """Recommend what a dialogue asks for.
 
         Args:
             dialogue: Who said what, oldest first, such as ``("user", "Something for rain?")``.
-            history: What the user had before; for prompts that tell it, and never named again.
+            history: What the user had before; for prompts that tell it.
             k: Number of items.
-            exclude: Items that must not be named.
-            only: Items that may be named.
+            **wishes: What the answer may name and how it is chosen; see :meth:`recommend`.
         """
-        turns = tuple(Turn(speaker, text) for speaker, text in dialogue)
-        requests = self._requests("converse", [history], dialogue=[turns])
-        return self._rank(requests, k, exclude, only, repeat=False)[0]
+        return self.converse_many([dialogue], [history], k=k, **wishes)[0]
+
+    def converse_many(
+        self,
+        dialogues: Sequence[Dialogue],
+        histories: Sequence[History] | None = None,
+        *,
+        k: int = 10,
+        **wishes: Unpack[Wishes],
+    ) -> list[list[Recommendation]]:
+        """Recommend what many dialogues ask for; see :meth:`converse`."""
+        turns = [tuple(Turn(*said) for said in dialogue) for dialogue in dialogues]
+        histories = [()] * len(turns) if histories is None else histories
+        return self._rank(self._requests("converse", histories, dialogue=turns), k, wishes)
+
+    def subset(self, *, items: Sequence[str] | None = None, **conditions: Condition) -> Subset:
+        """Gather a set of items once, to hold many answers to by ``within``.
+
+        Args:
+            items: Raw ids of items, such as those in stock.
+            **conditions: What columns of the catalogue must hold: one value, any of a list of
+                values, or, for numbers, what lies in a pair ``(low, high)``, whose ends belong to
+                it and may be ``None``. Items whose value is unknown are left out. All conditions
+                hold together; ``one & other`` takes what is in both of two sets.
+
+        Raises:
+            DataError: When an id or a column is not in the catalogue.
+            ValueError: When no item is in the set, or a condition does not fit its column.
+
+        Example:
+            >>> cheap = rec.subset(brand=["Acme", "Bolt"], price=(None, 20))
+            >>> rec.recommend(["item-0017"], within=cheap)
+        """
+        return choose_subset(self.catalogue, items, conditions)
 
     def select(self, history: History, candidates: Sequence[str]) -> list[str]:
         """Name all candidates that fit the user, and maybe none."""
@@ -322,23 +340,9 @@ class GenRec:
         return self._requests(task, histories, candidates=rows)
 
     def _rank(
-        self,
-        requests: Sequence[Request],
-        k: int,
-        exclude: Sequence[str],
-        only: Sequence[str] | None,
-        repeat: bool,
+        self, requests: Sequence[Request], k: int, wishes: Wishes
     ) -> list[list[Recommendation]]:
-        banned = tuple(self.catalogue.rows(exclude))
-        wanted = None if only is None else tuple(self.catalogue.rows(only))
-        bound = [
-            replace(
-                request,
-                exclude=banned if repeat else (*banned, *request.history),
-                only=_both(request.candidates or None, wanted),
-            )
-            for request in requests
-        ]
+        bound = with_wishes(requests, self.catalogue, **wishes)
         return [self._named(ranking) for ranking in self.recommender.recommend(bound, k)]
 
     def _rate(self, requests: Sequence[Request], *, likeliest: bool) -> list[float]:
@@ -362,13 +366,6 @@ class GenRec:
             Recommendation(self.catalogue.item_ids[item], float(score))
             for item, score in zip(ranking.items, ranking.scores, strict=True)
         ]
-
-
-def _both(one: Rows | None, other: Rows | None) -> Rows | None:
-    """Keep what two sets of allowed items share; ``None`` allows all."""
-    if one is None or other is None:
-        return one if other is None else other
-    return tuple(row for row in one if row in set(other))
 
 
 def _rating(text: str) -> float:

@@ -9,8 +9,8 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from genrec.decoding import (
-    Constraints,
     LogitsScorer,
+    TermsReader,
     TokenTrie,
     beam_search,
     choose_items,
@@ -64,6 +64,7 @@ class TransformersRecommender:
         self._calibration.check_scale(renderer.config.rating_scale)
         trie = TokenTrie.from_semantic_ids(renderer.ids, renderer.vocabulary.level_starts)
         self._trie = trie.to(model.device)
+        self._terms = TermsReader(self._trie)
 
     def recommend(self, requests: Sequence[Request], k: int) -> list[Ranking]:
         """Rank up to ``k`` items per request by constrained beams; see ``Recommender``.
@@ -75,18 +76,15 @@ class TransformersRecommender:
         if k < 1:
             raise ValueError(f"k is {k}; ask for at least 1 item")
         self._check(requests, "item")
-        constraints = Constraints.from_items(
-            self._trie,
-            exclude=[request.exclude for request in requests],
-            only=[request.only for request in requests],
-        )
+        all_terms = self._terms.read(requests)
         answers: dict[int, Ranking] = {}
         for rows, examples in self._batches(requests):
             tokens_BP, seen_BP, prompt_inputs = self._pad(examples)
+            terms = all_terms.of(torch.tensor(rows))
             items_BK, scores_BK = beam_search(
                 self._model, self._trie, tokens_BP, seen_BP,
-                beams=max(k, self._beams), constraints=constraints.of(torch.tensor(rows)),
-                prompt_inputs=prompt_inputs,
+                beams=max(k, self._beams), constraints=terms.constraints,
+                policy=terms.policy, prompt_inputs=prompt_inputs,
             )  # fmt: skip
             for row, items_K, scores_K in zip(
                 rows, items_BK.cpu().numpy(), scores_BK.cpu().numpy(), strict=True

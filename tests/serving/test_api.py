@@ -5,7 +5,7 @@ import torch
 from genrec import GenRec
 from genrec.data import DataError
 from genrec.prompts import TaskError
-from genrec.recommender import Rater, Recommender, Request, Selector
+from genrec.recommender import Diversity, Rater, Recommender, Request, Sampling, Selector
 from genrec.serving import (
     AnswerError,
     Calibration,
@@ -243,3 +243,91 @@ def test_batches_do_not_change_answers(rec, batch_size):
     engine = TransformersRecommender(model, renderer, batch_size=batch_size)
     for one, other in zip(expected, engine.recommend(requests, 4), strict=True):
         assert one.items.tolist() == other.items.tolist()
+
+
+# Wishes: the small shop's items cost 1 to 12, and every third one's brand is unknown.
+
+
+def test_a_subset_holds_what_meets_all_conditions(rec):
+    cheap = rec.subset(price=(None, 5), brand="Acme")
+    assert set(named(rec.recommend([], k=12, within=cheap))) == {"sku-0", "sku-3"}
+    known = rec.subset(brand=["Acme", "Bolt"]) & rec.subset(price=(4, 8))
+    expected = {"sku-3", "sku-4", "sku-6", "sku-7"}
+    assert set(named(rec.search([], "lamp", k=12, within=known))) == expected
+    stocked = rec.subset(items=["sku-4", "sku-5"], price=[5.0, 6, 7])
+    assert set(named(rec.converse([("user", "A lamp.")], k=12, within=stocked))) == {
+        "sku-4",
+        "sku-5",
+    }
+
+
+@pytest.mark.parametrize(
+    ("conditions", "error", "message"),
+    [
+        ({}, ValueError, "needs items or conditions"),
+        ({"colour": "red"}, DataError, "no column 'colour'"),
+        ({"price": (100, None)}, ValueError, r"no item with price=\(100, None\)"),
+        ({"items": [], "brand": "Acme"}, ValueError, r"no item with items=\[\], brand='Acme'"),
+        ({"brand": ("A", "B")}, ValueError, "is no range"),
+        ({"price": "cheap"}, ValueError, "price='cheap': the column 'price' holds numbers"),
+        ({"brand": ["Acme", 3]}, ValueError, "brand=3: the column 'brand' holds text"),
+    ],
+)
+def test_a_subset_that_makes_no_sense_is_refused(rec, conditions, error, message):
+    with pytest.raises(error, match=message):
+        rec.subset(**conditions)
+
+
+def test_boosts_are_added_to_scores(rec):
+    plain = dict(rec.recommend(HISTORY, k=12))
+    boosted = rec.recommend(HISTORY, k=12, boosts={"sku-7": 30.0, "sku-8": -30.0})
+    assert named(boosted)[0] == "sku-7"
+    assert named(boosted)[-1] == "sku-8"
+    assert boosted[0].score == pytest.approx(plain["sku-7"] + 30, abs=1e-4)
+
+
+def test_diverse_recommendations_are_of_every_colour(rec):
+    found = named(rec.recommend([], k=12, diversity=Diversity(at_most=1)))
+    assert sorted(int(item.removeprefix("sku-")) // 3 for item in found) == [0, 1, 2, 3]
+
+
+def test_a_draw_follows_its_seed_and_not_the_batch(rec):
+    def draw(histories, seed):
+        found = rec.recommend_many(histories, k=4, temperature=3.0, seed=seed)
+        return [named(of_one) for of_one in found]
+
+    many = draw([HISTORY, [], ["sku-3"]], seed=5)
+    assert [draw([HISTORY], 5)[0], draw([[]], 6)[0], draw([["sku-3"]], 7)[0]] == many
+    assert len({tuple(draw([[]], seed)[0]) for seed in range(8)}) > 1
+    assert len({tuple(draw([[]], None)[0]) for _ in range(12)}) > 1
+
+
+def test_requests_of_one_batch_may_all_ask_for_something_else(rec):
+    engine = rec.recommender
+    red = rec.subset(items=["sku-0", "sku-1", "sku-2"])
+    requests = [
+        Request(history=(1, 5)),
+        Request(history=(2,), within=red),
+        Request(history=(3, 4, 5), within=rec.subset(price=(4, None)), exclude=(3, 4, 5)),
+        Request(history=(2,), boosts=((9, 3.0),), only=(8, 9, 10)),
+        Request(diversity=Diversity(at_most=1)),
+        Request(history=(2,), sampling=Sampling(temperature=2.0, seed=3)),
+        Request(sampling=Sampling(seed=4), diversity=Diversity(at_most=2), within=red),
+        Request(history=(1, 5), boosts=((9, 3.0),), diversity=Diversity(at_most=1, codes=2)),
+    ]
+    for request, ranking in zip(requests, engine.recommend(requests, 6), strict=True):
+        alone = engine.recommend([request], 6)[0]
+        assert ranking.items.tolist() == alone.items.tolist()
+        np.testing.assert_allclose(ranking.scores, alone.scores, atol=1e-4)
+        assert request.allowed(12)[ranking.items].all()
+
+
+def test_wishes_that_contradict_each_other_are_refused(rec):
+    with pytest.raises(ValueError, match="give a temperature"):
+        rec.recommend(HISTORY, seed=1)
+    with pytest.raises(ValueError, match="cannot be combined"):
+        rec.recommend(HISTORY, temperature=1.0, boosts={"sku-7": 1.0})
+    with pytest.raises(ValueError, match="leaves no item of the set in `within`"):
+        rec.recommend(["sku-4"], within=rec.subset(items=["sku-4"]))
+    with pytest.raises(TypeError, match="onyl"):
+        rec.recommend(HISTORY, onyl=["sku-4"])
