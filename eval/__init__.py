@@ -7,6 +7,7 @@ from genrec.eval.baselines import (
 )
 from genrec.eval.content_knn import ContentKNNConfig, ContentKNNRecommender
 from genrec.eval.harness import ProtocolError, evaluate
+from genrec.eval.hybrid import HybridConfig, HybridRecommender, tune_hybrid
 from genrec.eval.intervals import Comparison, Interval, bootstrap, compare
 from genrec.eval.item_knn import ItemKNNConfig, ItemKNNRecommender, tune_item_knn
 from genrec.eval.questions import (
@@ -30,6 +31,8 @@ __all__ = [
     "Comparison",
     "ContentKNNConfig",
     "ContentKNNRecommender",
+    "HybridConfig",
+    "HybridRecommender",
     "Interval",
     "ItemKNNConfig",
     "ItemKNNRecommender",
@@ -54,6 +57,7 @@ __all__ = [
     "sample_users",
     "summarize",
     "text_table",
+    "tune_hybrid",
     "tune_item_knn",
     "write_report",
 ]
