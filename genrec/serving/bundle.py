@@ -6,11 +6,14 @@ does not fit.
 """
 
 import dataclasses
+import itertools
 import logging
 import os
+import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import polars as pl
 import torch
 from transformers import PreTrainedModel
@@ -142,6 +145,77 @@ def load_renderer(path: Path | str) -> Renderer:
             ours_from=str(folder / "genrec.json"), theirs_from="the files beside it",
         )  # fmt: skip
     return renderer
+
+
+def follow(renderer: Renderer, catalogue: Catalogue, ids: SemanticIds) -> Renderer:
+    """Write the same prompts about another catalogue of the same tokenizer.
+
+    Raises:
+        ArtifactError: When the model knows other codes, or its prompts other attributes.
+    """
+    if ids.codebook_sizes != renderer.ids.codebook_sizes:
+        raise ArtifactError(
+            f"the model knows codebooks of {renderer.ids.codebook_sizes} codes, but the catalogue "
+            f"has IDs of {ids.codebook_sizes}; let its own tokenizer give them"
+        )
+    if catalogue.table.schema != renderer.catalogue.table.schema:
+        raise ArtifactError(
+            f"the catalogue has the columns {dict(catalogue.table.schema)}, but the model learned "
+            f"from {dict(renderer.catalogue.table.schema)}"
+        )
+    return Renderer(
+        vocabulary=renderer.vocabulary, ids=ids, catalogue=catalogue, tasks=renderer.tasks,
+        config=renderer.config,
+    )  # fmt: skip
+
+
+def old_rows(before: Renderer, after: Renderer) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Tell for each item its row in the catalogue before, as :meth:`TokenTrie.updated` wants it.
+
+    Items that came, changed their ID or moved forward count as new, with -1.
+    """
+    row_of = dict(zip(before.catalogue.item_ids, itertools.count()))
+    old_N = np.array([row_of.get(name, -1) for name in after.catalogue.item_ids], dtype=np.int64)
+    has_old_N = old_N >= 0
+    is_same_N = has_old_N.copy()
+    is_same_N[has_old_N] = (
+        before.ids.codes_NL[old_N[has_old_N]] == after.ids.codes_NL[has_old_N]
+    ).all(axis=1)
+    old_N[~is_same_N] = -1
+    latest_N = np.maximum.accumulate(np.concatenate([[-1], old_N[:-1]]))
+    old_N[old_N <= latest_N] = -1
+    return old_N
+
+
+def update_catalogue(path: Path | str, catalogue: Catalogue, ids: SemanticIds) -> None:
+    """Let a model directory follow its catalogue, in one step; the weights stay as they are.
+
+    Args:
+        path: The directory, or the run's directory that holds it as ``model``.
+        catalogue: All items there are now.
+        ids: Their IDs, by the tokenizer that gave the old ones theirs.
+
+    Raises:
+        ArtifactError: When the directory is incomplete, or catalogue and IDs are not for its model.
+    """
+    folder = model_directory(path)
+    renderer = follow(load_renderer(folder), catalogue, ids)
+    record = _read_record(folder)
+    with write_directory(folder) as new:
+        shutil.copytree(folder, new, dirs_exist_ok=True, copy_function=_link)
+        for file in (_ITEMS, _IDS, Path("genrec.json")):
+            (new / file).unlink()
+        catalogue.table.write_parquet(new / _ITEMS)
+        ids.save(new / _IDS)
+        write_json(new / "genrec.json", record | {"hashes": _hashes(renderer)})
+
+
+def _link(source: str, target: str) -> None:
+    """Give a file that never changes a second name, or copy it where that cannot be."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def load_calibration(path: Path | str) -> Calibration | None:

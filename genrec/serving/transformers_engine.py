@@ -17,9 +17,11 @@ from genrec.decoding import (
     make_stepper,
     score_answers,
 )
+from genrec.models import PictureStore
 from genrec.models.picture_inputs import PictureInputs, PictureSource
 from genrec.prompts import Answer, Example, Renderer
 from genrec.recommender import Ranking, Rating, Request
+from genrec.serving.bundle import old_rows
 from genrec.serving.ratings import Calibration, Floats, fit_calibration
 
 
@@ -40,6 +42,7 @@ class TransformersRecommender:
         progress: bool = False,
         pictures: PictureSource | None = None,
         calibration: Calibration | None = None,
+        trie: TokenTrie | None = None,
     ) -> None:
         """Build the index of the catalogue for a model.
 
@@ -52,6 +55,7 @@ class TransformersRecommender:
             progress: Whether to show a bar.
             pictures: Where the pictures of prompts come from, for a model that sees them.
             calibration: How to read the model's probabilities of ratings; as they are by default.
+            trie: The index of the catalogue, where there is one already.
         """
         self._model = model
         self._renderer = renderer
@@ -62,9 +66,41 @@ class TransformersRecommender:
         self._pictures = pictures
         self._calibration = calibration or Calibration(scale=renderer.config.rating_scale)
         self._calibration.check_scale(renderer.config.rating_scale)
-        trie = TokenTrie.from_semantic_ids(renderer.ids, renderer.vocabulary.level_starts)
+        if trie is None:
+            trie = TokenTrie.from_semantic_ids(renderer.ids, renderer.vocabulary.level_starts)
         self._trie = trie.to(model.device)
         self._terms = TermsReader(self._trie)
+
+    @property
+    def renderer(self) -> Renderer:
+        """What writes the prompts; it holds the catalogue that answers are about."""
+        return self._renderer
+
+    @property
+    def pictures(self) -> PictureSource | None:
+        """Where the pictures of prompts come from."""
+        return self._pictures
+
+    def following(self, renderer: Renderer) -> "TransformersRecommender":
+        """Answer with the same model about another catalogue; this recommender stays as it is.
+
+        Raises:
+            TypeError: When the pictures cannot follow.
+        """
+        pictures = self._pictures
+        if pictures is not None:
+            if not isinstance(pictures, PictureStore):
+                raise TypeError(
+                    f"{type(pictures).__name__} knows the pictures of one catalogue only; "
+                    "use a PictureStore"
+                )
+            pictures = pictures.following(renderer.catalogue)
+        return TransformersRecommender(
+            self._model, renderer, beams=self._beams, batch_size=self._batch_size,
+            phrasing=self._phrasing, progress=self._progress, pictures=pictures,
+            calibration=self._calibration,
+            trie=self._trie.updated(renderer.ids, old_rows(self._renderer, renderer)),
+        )  # fmt: skip
 
     def recommend(self, requests: Sequence[Request], k: int) -> list[Ranking]:
         """Rank up to ``k`` items per request by constrained beams; see ``Recommender``.
