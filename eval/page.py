@@ -181,7 +181,7 @@ def _rows(
         is_optimum, comparison, share = name == findings.optimum, None, None
         if not is_optimum:
             comparison = findings.comparisons.get(name, {}).get(task, {}).get(main)
-        if optimum is not None and optimum.value and not result.statistics.lower_is_better:
+        if optimum is not None and optimum.value and result.statistics.goal(main) == "higher":
             share = result.metrics[main].value / optimum.value
         rows.append(Row(name, colours[name], is_optimum, cells, comparison, share))
     return rows
@@ -190,7 +190,8 @@ def _rows(
 def _best(column: str, found: Mapping[str, TaskResults], optimum: str | None) -> str | None:
     """Name the best method of a column; the optimum is out of competition."""
     values = {
-        name: result.statistics.values[column] * (-1 if result.statistics.lower_is_better else 1)
+        name: result.statistics.values[column]
+        * (-1 if result.statistics.goal(column) == "lower" else 1)
         for name, result in found.items()
         if name != optimum
     }

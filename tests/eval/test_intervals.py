@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genrec.eval.intervals import Statistics, bootstrap, compare
+from genrec.eval.intervals import Statistics, bootstrap, compare, holm
 
 scores = st.lists(st.integers(0, 4), min_size=1, max_size=40).map(np.array)
 
@@ -78,7 +78,7 @@ def test_a_small_gap_that_all_users_share_is_told_from_noise():
     comparison = compare(of(score_E + 0.01), of(score_E))["score"]
     assert comparison.difference == pytest.approx((0.01, 0.01, 0.01))
     assert comparison.verdict == "better"
-    assert comparison.p_value == pytest.approx(2 / 2001)
+    assert comparison.p_value == pytest.approx(1 / 2001)
 
 
 def test_swapped_runs_swap_the_verdict():
@@ -87,7 +87,7 @@ def test_swapped_runs_swap_the_verdict():
 
 
 def test_the_lower_error_is_better():
-    low_E, other = np.zeros(30), {"lower_is_better": True}
+    low_E, other = np.zeros(30), {"goals": {"score": "lower"}}
     assert compare(of(low_E, **other), of(low_E + 1, **other))["score"].verdict == "better"
 
 
@@ -101,3 +101,50 @@ def test_the_interval_of_a_difference_is_narrower_than_that_of_each_run():
 def test_runs_on_other_users_cannot_be_paired():
     with pytest.raises(ValueError, match="cannot be paired"):
         compare(of([1.0, 0.0]), of([1.0, 0.0, 1.0]))
+
+
+def test_holm_by_hand():
+    # In rising order .01, .02, .03, .04 times 4, 3, 2, 1; never below the one before.
+    assert holm([0.04, 0.01, 0.03, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_keeps_the_order_and_never_lowers(values):
+    adjusted = holm(values)
+    assert all(value <= corrected <= 1 for value, corrected in zip(values, adjusted, strict=True))
+    order = sorted(range(len(values)), key=lambda i: values[i])
+    assert [adjusted[i] for i in order] == sorted(adjusted)
+
+
+def test_the_p_value_is_that_of_all_swaps():
+    # Of the 2 ** 8 ways to swap 8 users, only swapping none or all is as extreme: 2 / 256.
+    first, second = of(np.arange(1.0, 9.0)), of(np.zeros(8))
+    found = compare(first, second, resamples=40_000)["score"].p_value
+    assert found == pytest.approx(2 / 256, rel=0.15)
+
+
+def test_chance_is_called_a_difference_as_rarely_as_the_level_says():
+    verdicts = []
+    for seed in range(200):
+        draw = np.random.default_rng(seed)
+        first, second = of(draw.integers(0, 2, 60)), of(draw.integers(0, 2, 60))
+        verdicts.append(compare(first, second, resamples=400)["score"].verdict)
+    assert 0 < sum(verdict != "cannot tell" for verdict in verdicts) < 20
+
+
+def test_a_metric_without_better_and_worse_is_higher_or_lower():
+    low_E, other = np.zeros(30), {"goals": {"score": "none"}}
+    assert compare(of(low_E, **other), of(low_E + 1, **other))["score"].verdict == "lower"
+
+
+def test_what_has_no_value_cannot_be_told_apart():
+    nothing = of(np.full(5, np.nan))
+    assert compare(nothing, of(np.ones(5)))["score"].verdict == "cannot tell"
+
+
+def test_some_of_the_events_and_one_of_the_metrics():
+    both = Statistics.of_means({"a": np.arange(4.0), "b": np.ones(4)}, np.arange(4))
+    assert both.where(np.array([True, False, False, True])).values == {"a": 1.5, "b": 1.0}
+    assert both.only("b").values == {"b": 1.0}
