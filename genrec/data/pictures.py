@@ -89,6 +89,25 @@ def without_broken_pictures(catalogue: Catalogue) -> Catalogue:
     return Catalogue(catalogue.table.with_columns(column))
 
 
+def open_picture(catalogue: Catalogue, row: int) -> Image.Image:
+    """Decode the picture of an item that has one.
+
+    Raises:
+        DataError: When it cannot be decoded, or the item has none; the message names the item.
+    """
+    name = catalogue.item_ids[row]
+    try:
+        picture = catalogue.picture(row)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(
+            f"the picture of the item {name!r} cannot be decoded ({error}); mend it, or take out "
+            "all such by genrec.data.pictures.without_broken_pictures"
+        ) from error
+    if picture is None:
+        raise DataError(f"the item {name!r} has no picture")
+    return picture
+
+
 def _files(path: Path, stack: ExitStack) -> dict[str, Callable[[], bytes]]:
     """Map the stem of every picture file to what reads it."""
     if path.is_dir():
