@@ -10,10 +10,11 @@ from genrec.serving.bundle import (
     load_renderer,
     save_bundle,
     save_calibration,
+    update_catalogue,
 )
 from genrec.serving.ratings import Calibration, fit_calibration
 from genrec.serving.transformers_engine import TransformersRecommender
-from genrec.serving.vllm_engine import VLLMConfig, VLLMRecommender
+from genrec.serving.vllm import VLLMConfig, VLLMRecommender
 from genrec.serving.wishes import Wishes
 
 __all__ = [
@@ -33,4 +34,5 @@ __all__ = [
     "load_renderer",
     "save_bundle",
     "save_calibration",
+    "update_catalogue",
 ]

@@ -19,7 +19,7 @@ from genrec.serving.bundle import (
     model_directory,
 )
 from genrec.serving.transformers_engine import TransformersRecommender
-from genrec.serving.vllm_engine import VLLMConfig, VLLMRecommender
+from genrec.serving.vllm import VLLMConfig, VLLMRecommender
 from genrec.serving.wishes import Condition, Wishes, choose_subset, with_wishes
 
 History = Sequence[str]

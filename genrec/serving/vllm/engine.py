@@ -1,0 +1,162 @@
+"""All that is asked of vLLM itself, in tokens."""
+
+import importlib
+import logging
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from transformers import AutoConfig
+
+from genrec.optional import require
+from genrec.prompts import Renderer
+from genrec.serving.vllm.config import VLLMConfig
+
+log = logging.getLogger(__name__)
+
+
+class Prompt(NamedTuple):
+    """A prompt as vLLM takes it."""
+
+    tokens: list[int]
+
+    def then(self, path: Sequence[int]) -> "Prompt":
+        """Go on with some tokens."""
+        return self._replace(tokens=[*self.tokens, *path])
+
+
+class Engine:
+    """A vLLM that runs one model."""
+
+    scored_at_once = 128
+    """Most tokens that one request may have scored (vLLM's ``MAX_LOGPROB_TOKEN_IDS``)."""
+
+    def __init__(
+        self, path: Path | str, renderer: Renderer, config: VLLMConfig, dtype: torch.dtype
+    ) -> None:
+        """Start vLLM.
+
+        Args:
+            path: The model directory.
+            renderer: Writes the prompts; tells how long they are.
+            config: How vLLM runs.
+            dtype: The precision to compute in.
+        """
+        self._vllm = require("vllm", extra="vllm", why="VLLMRecommender")
+        shape = AutoConfig.from_pretrained(str(path))
+        if shape.is_encoder_decoder:
+            raise ValueError(
+                f"{path} holds an encoder-decoder, but vLLM runs decoders alone; "
+                "use the engine 'transformers'"
+            )
+        on_cpu = importlib.import_module("vllm.platforms").current_platform.is_cpu()
+        memory = config.kv_cache_memory_bytes
+        if memory is None and on_cpu:
+            memory = 2**30
+        prompts = renderer.config
+        longest = prompts.prompt_tokens + max(prompts.answer_tokens, renderer.ids.levels)
+        self._llm = self._vllm.LLM(
+            str(path),
+            dtype=dtype,
+            max_model_len=config.max_model_len or longest,
+            max_num_seqs=config.max_num_seqs,
+            max_num_batched_tokens=config.max_num_batched_tokens,
+            gpu_memory_utilization=config.gpu_memory_utilization,
+            kv_cache_memory_bytes=memory,
+            tensor_parallel_size=config.tensor_parallel_size,
+            pipeline_parallel_size=config.pipeline_parallel_size,
+            data_parallel_size=config.data_parallel_size,
+            distributed_executor_backend=config.distributed_executor_backend,
+            enforce_eager=config.enforce_eager,
+            enable_prefix_caching=True,
+            # Only whole blocks are found again, so that long ones (128 on a CPU) cost time.
+            block_size=32 if on_cpu else None,
+            max_logprobs=max(self.scored_at_once, len(renderer.vocabulary.new_tokens) + 1),
+            # Text is encoded and decoded here, and nothing is taken from generation_config.json.
+            skip_tokenizer_init=True,
+            generation_config="vllm",
+            worker_extension_cls=(
+                "" if config.route == "portable" else "genrec.serving.vllm.worker.BeamWorker"
+            ),
+        )
+        self.searches_in_worker = self._start_route(config)
+        self.unused: list[tuple[str, int | None]] = []
+        """Catalogues, or numbered sets of one, that the workers hold and nobody asks for."""
+
+    def _start_route(self, config: VLLMConfig) -> bool:
+        """Choose where beams are searched."""
+        reason = "so the settings say"
+        if config.route != "portable":
+            found = next(filter(None, self.ask_workers("genrec_obstacle")), None)
+            if found is None:
+                self.ask_workers("genrec_start", config.beam_memory_bytes)
+                log.info("vLLM %s searches beams in its worker", self._vllm.__version__)
+                return True
+            reason = str(found)
+            if config.route == "worker":
+                raise ValueError(
+                    f"this vLLM ({self._vllm.__version__}) cannot search beams in its worker: "
+                    f"{reason}; set the route to 'portable'"
+                )
+        log.info("vLLM %s searches beams by requests: %s", self._vllm.__version__, reason)
+        return False
+
+    def ask_workers(self, method: str, *arguments: object) -> list[Any]:
+        """Call a method of all workers and return what each says."""
+        answers: list[Any] = self._llm.collective_rpc(method, args=arguments)
+        return answers
+
+    def score(self, prompts: Sequence[Prompt], wanted: Sequence[list[int]]) -> list[list[float]]:
+        """Return the log-probability of every wanted token to follow its prompt."""
+        asked = [
+            (row, tokens[start : start + self.scored_at_once])
+            for row, tokens in enumerate(wanted)
+            for start in range(0, len(tokens), self.scored_at_once)
+        ]
+        outputs = self._run(
+            [prompts[row] for row, _ in asked],
+            [self._options(max_tokens=1, logprob_token_ids=tokens) for _, tokens in asked],
+        )
+        scores: list[list[float]] = [[] for _ in prompts]
+        for (row, tokens), output in zip(asked, outputs, strict=True):
+            # The token that vLLM wrote stands before those that it was asked for.
+            if output.logprobs.token_ids[1:] != tokens:
+                raise RuntimeError(
+                    f"vLLM {self._vllm.__version__} scored other tokens than it was asked for; "
+                    "install a version that genrec[vllm] allows"
+                )
+            scores[row] += output.logprobs.logprobs[1:]
+        return scores
+
+    def read(self, prompts: Sequence[Prompt], marks: Sequence[object]) -> None:
+        """Have prompts computed whose ends the worker knows by their marks."""
+        self._run(prompts, [self._options(max_tokens=1, extra_args={"genrec": m}) for m in marks])
+
+    def write(
+        self, prompts: Sequence[Prompt], rooms: Sequence[int], *, stops: Iterable[int]
+    ) -> list[list[int]]:
+        """Go on with the likeliest tokens up to a stop, which is kept, or while there is room."""
+        stop_tokens = sorted(stops)
+        options = [self._options(max_tokens=room, stop_token_ids=stop_tokens) for room in rooms]
+        return [list(output.token_ids) for output in self._run(prompts, options)]
+
+    def likeliest(self, prompts: Sequence[Prompt], count: int) -> list[list[int]]:
+        """Return the ``count`` tokens most likely to follow each prompt, best first."""
+        options = [self._options(max_tokens=1, logprobs=count) for _ in prompts]
+        return [output.logprobs.token_ids[1:] for output in self._run(prompts, options)]
+
+    def close(self) -> None:
+        """Stop vLLM."""
+        self._llm.llm_engine.engine_core.shutdown()
+
+    def _options(self, **options: object) -> Any:
+        # Each is used for one request, so vLLM need not copy it, which would take long.
+        return self._vllm.SamplingParams(
+            temperature=0.0, detokenize=False, flat_logprobs=True, skip_clone=True, **options
+        )
+
+    def _run(self, prompts: Sequence[Prompt], options: Sequence[object]) -> list[Any]:
+        inputs = [{"prompt_token_ids": prompt.tokens} for prompt in prompts]
+        outputs = self._llm.generate(inputs, options, use_tqdm=False)
+        return [output.outputs[0] for output in outputs]

@@ -1,0 +1,291 @@
+"""Beams on vLLM's own attention: the prompts' blocks are shared, each beam has a tail of its own.
+
+vLLM keeps keys and values in blocks of some tokens, and a table says which blocks a sequence reads.
+For the time of a search the layers get other tensors than vLLM's cache: a copy of the prompts' full
+blocks, which all beams of a request read, and behind it a few blocks for each beam, its tail. A
+tail holds the rest of the prompt and the codes of the beam; where one beam becomes several, the
+tail is copied. vLLM's cache is only read, so its scheduler and its prefix caching notice nothing.
+
+The logits after a prompt are not kept by vLLM. So the last token of every prompt is computed once
+more, by the same step as the beams' tokens.
+
+Shape letters in this file: B prompts, K slots for beams of each, W beams of a step, R all rows of a
+step, T tokens of a path, C tokens that may follow, M blocks of a row, J blocks of a tail, X blocks
+to copy, V vocabulary.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from vllm.forward_context import set_forward_context
+from vllm.v1.attention.backend import CommonAttentionMetadata
+
+LOGITS_AT_ONCE = 2**26
+"""Most logits that stand in memory at once."""
+
+
+class CachedPrompt(NamedTuple):
+    """A prompt whose keys and values are in vLLM's cache."""
+
+    last_token: int
+    length: int
+    blocks: tuple[int, ...]
+    """Blocks of the cache that hold it, in order."""
+
+
+@dataclass(frozen=True)
+class Tails:
+    """Where the blocks of a search lie: the prompts' first, then one tail for each slot."""
+
+    table_BKM: Tensor
+    """The blocks that the beam in each slot reads."""
+
+    tail_BKJ: Tensor
+    """Which of them are its own."""
+
+    source_X: Tensor
+    """Blocks of vLLM's cache to copy ..."""
+
+    place_X: Tensor
+    """... and where to."""
+
+    blocks: int
+    """How many there are in all."""
+
+    @classmethod
+    def lay_out(
+        cls, prompts: Sequence[CachedPrompt], *, slots: int, levels: int, block_size: int
+    ) -> "Tails":
+        """Lay out the blocks of a search.
+
+        Args:
+            prompts: The prompts.
+            slots: Beams of each that need a place (K).
+            levels: Codes of an ID; the last of them is never fed to the model.
+            block_size: Tokens of a block.
+        """
+        # The last token of a prompt is computed anew, so its block cannot be a shared one.
+        full_B = torch.tensor([(prompt.length - 1) // block_size for prompt in prompts])
+        length_B = torch.tensor([prompt.length for prompt in prompts])
+        tail = int(((length_B + levels - 2) // block_size - full_B).max()) + 1
+        shared = int(full_B.sum())
+        tail_BKJ = shared + torch.arange(len(prompts) * slots * tail).view(-1, slots, tail)
+        table_BKM = torch.zeros(len(prompts), slots, int(full_B.max()) + tail, dtype=torch.long)
+        source: list[int] = []
+        place: list[int] = []
+        start = 0
+        for row, (prompt, full) in enumerate(zip(prompts, full_B.tolist(), strict=True)):
+            own = range(start, start + full)
+            table_BKM[row, :, :full] = torch.tensor(own)
+            table_BKM[row, :, full : full + tail] = tail_BKJ[row]
+            # The first slot begins with the rest of the prompt, from which the others are copied.
+            source += prompt.blocks[: full + 1]
+            place += [*own, int(tail_BKJ[row, 0, 0])]
+            start += full
+        blocks = shared + tail_BKJ.numel()
+        return cls(table_BKM, tail_BKJ, torch.tensor(source), torch.tensor(place), blocks)
+
+    def to(self, device: torch.device) -> "Tails":
+        """Return the same on another device."""
+        return Tails(
+            table_BKM=self.table_BKM.to(device),
+            tail_BKJ=self.tail_BKJ.to(device),
+            source_X=self.source_X.to(device),
+            place_X=self.place_X.to(device),
+            blocks=self.blocks,
+        )
+
+
+def assign_slots(slot_BW: Tensor, parent_BV: Tensor, slots: int) -> tuple[Tensor, Tensor]:
+    """Give every new beam a slot: the first child of a beam its parent's, the others free ones.
+
+    Args:
+        slot_BW: The slot of each beam of the step before.
+        parent_BV: The beam that each new one continues; at most ``slots`` of them (V here).
+        slots: How many slots a prompt has.
+
+    Returns:
+        The slot of each new beam, and the one whose tail it continues.
+    """
+    from_BV = slot_BW.gather(1, parent_BV)
+    same_BVV = parent_BV[:, :, None] == parent_BV[:, None, :]
+    is_first_BV = ~same_BVV.tril(diagonal=-1).any(dim=2)
+    kept_BK = torch.zeros(len(slot_BW), slots + 1, dtype=torch.bool, device=slot_BW.device)
+    kept_BK.scatter_(1, from_BV.masked_fill(~is_first_BV, slots), value=True)  # a place for none
+    free_BK = kept_BK[:, :slots].byte().argsort(dim=1, stable=True)
+    nth_BV = ((~is_first_BV).cumsum(dim=1) - 1).clamp_min(0)
+    return torch.where(is_first_BV, from_BV, free_BK.gather(1, nth_BV)), from_BV
+
+
+class Workspace:
+    """Keys and values for beams, one tensor a layer, in the layout of vLLM's cache.
+
+    It is kept from one search to the next and grows when a search needs more.
+    """
+
+    def __init__(self, layers: Sequence[Any]) -> None:
+        """Prepare for the attention layers of a model."""
+        self._layers = layers
+        self._caches: list[Tensor] = []
+
+    @property
+    def block_bytes(self) -> int:
+        """Memory of one block in all layers."""
+        return sum(layer.kv_cache[0].nbytes for layer in self._layers)
+
+    @contextmanager
+    def in_place_of_cache(self, tails: Tails) -> Iterator["Workspace"]:
+        """Copy the prompts' blocks here and let the layers read and write here for a while."""
+        if not self._caches or len(self._caches[0]) < tails.blocks:
+            self._caches = []  # give back first what is too small
+            self._caches = [_like(layer.kv_cache, tails.blocks) for layer in self._layers]
+        cached = [layer.kv_cache for layer in self._layers]
+        for ours, theirs in zip(self._caches, cached, strict=True):
+            ours[tails.place_X] = theirs[tails.source_X]
+        try:
+            for layer, ours in zip(self._layers, self._caches, strict=True):
+                layer.kv_cache = ours
+            yield self
+        finally:
+            for layer, theirs in zip(self._layers, cached, strict=True):
+                layer.kv_cache = theirs
+
+    def copy(self, source_X: Tensor, place_X: Tensor) -> None:
+        """Copy blocks within the workspace."""
+        for cache in self._caches:
+            cache[place_X] = cache[source_X]
+
+
+def _like(cache_NHSD: Tensor, blocks: int) -> Tensor:
+    """Make a cache of zeros whose blocks are laid out as those of another one."""
+    block = cache_NHSD[0]
+    # Zeros, for a kernel may read what it masks, and 0 times NaN is NaN.
+    flat = torch.zeros(blocks * block.numel(), dtype=block.dtype, device=block.device)
+    return flat.as_strided((blocks, *block.shape), (block.numel(), *block.stride()))
+
+
+class PagedModel:
+    """The model of a vLLM worker, fed with one token a row."""
+
+    def __init__(self, runner: Any) -> None:
+        """Use what a worker's model runner has built."""
+        self._runner = runner
+        self.device: torch.device = runner.device
+        groups = runner.attn_groups[0]
+        self._builders = [(group.get_metadata_builder(), group.layer_names) for group in groups]
+        known = runner.vllm_config.compilation_config.static_forward_context
+        self.layers = [known[name] for _, names in self._builders for name in names]
+        self.block_size = int(runner.kv_cache_config.kv_cache_groups[0].kv_cache_spec.block_size)
+
+    def hidden(
+        self, token_R: Tensor, position_R: Tensor, table_RM: Tensor, *, longest: int
+    ) -> Tensor:
+        """Return the hidden states after one token of every row, of shape (R, D).
+
+        Args:
+            token_R: The tokens.
+            position_R: Where in their sequences they stand; what comes before is in the cache.
+            table_RM: The blocks of every sequence.
+            longest: At least the length of the longest sequence.
+        """
+        rows = len(token_R)
+        # vLLM's kernels read memory in one piece, whatever strides a tensor has.
+        token_R, position_R = token_R.int().contiguous(), position_R.contiguous()
+        block_R1 = table_RM.gather(1, (position_R // self.block_size)[:, None])
+        slot_R = block_R1[:, 0] * self.block_size + position_R % self.block_size
+        start_cpu = torch.arange(rows + 1, dtype=torch.int32)
+        common = CommonAttentionMetadata(
+            query_start_loc=start_cpu.to(self.device),
+            query_start_loc_cpu=start_cpu,
+            seq_lens=(position_R + 1).int(),
+            seq_lens_cpu_upper_bound=torch.full((rows,), longest, dtype=torch.int32),
+            num_reqs=rows,
+            num_actual_tokens=rows,
+            max_query_len=1,
+            max_seq_len=longest,
+            block_table_tensor=table_RM.int().contiguous(),
+            slot_mapping=slot_R,
+            causal=True,
+            is_prefilling=torch.zeros(rows, dtype=torch.bool),
+            positions=position_R,
+        )
+        metadata: dict[str, Any] = {}
+        slots: dict[str, Tensor] = {}
+        for builder, names in self._builders:
+            built = builder.build(common_prefix_len=0, common_attn_metadata=common)
+            metadata |= dict.fromkeys(names, built)
+            slots |= dict.fromkeys(names, slot_R)
+        inputs: dict[str, Tensor | None] = {"input_ids": token_R, "inputs_embeds": None}
+        if self._runner.supports_mm_inputs:
+            # What vLLM does with text for a model that sees; codes belong to no picture.
+            embedded = self._runner.model.embed_input_ids(token_R)
+            inputs = {"input_ids": None, "inputs_embeds": embedded}
+        with set_forward_context(
+            metadata, self._runner.vllm_config, num_tokens=rows, slot_mapping=slots
+        ):
+            hidden_RD: Tensor = self._runner.model(
+                positions=position_R, intermediate_tensors=None, **inputs
+            )
+        return hidden_RD
+
+    def log_probs(self, hidden_RD: Tensor, next_RC: Tensor) -> Tensor:
+        """Return log-probabilities of tokens in the whole vocabulary, float32 of shape (R, C)."""
+        vocabulary = self._runner.vllm_config.model_config.get_vocab_size()
+        rows = max(1, LOGITS_AT_ONCE // vocabulary)
+        found = []
+        for start in range(0, len(hidden_RD), rows):
+            some = slice(start, start + rows)
+            logit_RV = self._runner.model.compute_logits(hidden_RD[some]).float()
+            logit_RC = logit_RV.gather(1, next_RC[some])
+            found.append(logit_RC - logit_RV.logsumexp(dim=1, keepdim=True))
+        return torch.cat(found)
+
+
+class PagedScorer:
+    """A :class:`~genrec.decoding.Scorer` over prompts in vLLM's cache."""
+
+    def __init__(
+        self, model: PagedModel, workspace: Workspace, prompts: Sequence[CachedPrompt], tails: Tails
+    ) -> None:
+        """Begin a search; the workspace stands in the place of the cache until it ends."""
+        device = model.device
+        self._model = model
+        self._workspace = workspace
+        self._tails = tails
+        self._last_B1 = torch.tensor([[prompt.last_token] for prompt in prompts], device=device)
+        self._length_B1 = torch.tensor([[prompt.length] for prompt in prompts], device=device)
+        self._longest = max(prompt.length for prompt in prompts)
+        self._slot_BW = torch.zeros_like(self._last_B1)
+
+    def log_probs(
+        self, path_BWT: Tensor, parent_BW: Tensor, next_BWC: Tensor, is_allowed_BWC: Tensor
+    ) -> Tensor:
+        """Score tokens in the whole vocabulary."""
+        del is_allowed_BWC  # a gather of all costs less than to leave some out
+        width, codes = path_BWT.shape[1:]
+        if codes > 0:
+            self._follow(parent_BW)
+        token_BW = path_BWT[..., -1] if codes > 0 else self._last_B1
+        position_BW = (self._length_B1 - 1 + codes).expand(-1, width)
+        table_BKM = self._tails.table_BKM
+        table_BWM = table_BKM.take_along_dim(self._slot_BW[..., None], dim=1)
+        hidden_RD = self._model.hidden(
+            token_BW.flatten(), position_BW.flatten(), table_BWM.flatten(0, 1),
+            longest=self._longest + codes,
+        )  # fmt: skip
+        return self._model.log_probs(hidden_RD, next_BWC.flatten(0, 1)).view(next_BWC.shape)
+
+    def _follow(self, parent_BW: Tensor) -> None:
+        """Let every beam have the tail of its parent."""
+        tail_BKJ = self._tails.tail_BKJ
+        self._slot_BW, from_BW = assign_slots(self._slot_BW, parent_BW, tail_BKJ.shape[1])
+        moves_BW = self._slot_BW != from_BW
+        place_BWJ, source_BWJ = (
+            tail_BKJ.take_along_dim(slot_BW[..., None], dim=1)
+            for slot_BW in (self._slot_BW, from_BW)
+        )
+        self._workspace.copy(source_BWJ[moves_BW].flatten(), place_BWJ[moves_BW].flatten())
