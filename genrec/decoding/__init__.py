@@ -7,6 +7,7 @@ from genrec.decoding.policy import Boosts, Policy
 from genrec.decoding.processors import TrieLogitsProcessor, prefix_allowed_tokens_fn
 from genrec.decoding.requests import Terms, TermsReader
 from genrec.decoding.scorers import LogitsScorer, Scorer
+from genrec.decoding.static import StaticDecoder
 from genrec.decoding.steppers import Stepper, make_stepper
 from genrec.decoding.trie import TokenTrie
 
@@ -18,6 +19,7 @@ __all__ = [
     "LogitsScorer",
     "Policy",
     "Scorer",
+    "StaticDecoder",
     "Stepper",
     "Terms",
     "TermsReader",

@@ -17,7 +17,8 @@ from transformers import PreTrainedModel
 from genrec.decoding.constraints import Constraints
 from genrec.decoding.policy import Boosts, Draws, Policy, Quotas
 from genrec.decoding.scorers import LogitsScorer, Scorer, make_scorer, refuse_misfits
-from genrec.decoding.steppers import Stepper, make_stepper
+from genrec.decoding.static import StaticDecoder
+from genrec.decoding.steppers import PromptedStepper, Stepper, make_stepper
 from genrec.decoding.trie import TokenTrie, TrieLevel
 
 BY_LIKELIHOOD = Policy()
@@ -46,6 +47,7 @@ def beam_search(
     policy: Policy = BY_LIKELIHOOD,
     renormalise: bool = False,
     prompt_inputs: Mapping[str, Tensor] | None = None,
+    static: StaticDecoder | None = None,
 ) -> Beams:
     """Find the items that a model thinks most likely to follow each prompt.
 
@@ -64,8 +66,15 @@ def beam_search(
         renormalise: Whether a token's probability is its share among the tokens that may follow
             here, and not in the whole vocabulary. This favours thin branches of the trie.
         prompt_inputs: What else the model reads with the prompts, such as their pictures.
+        static: Runs the steps of the same model in tensors of fixed shapes.
     """
-    stepper = make_stepper(model, input_ids_BP, attention_mask_BP, prompt_inputs)
+    stepper: PromptedStepper
+    if static is None:
+        stepper = make_stepper(model, input_ids_BP, attention_mask_BP, prompt_inputs)
+    else:
+        stepper = static.stepper(
+            input_ids_BP, attention_mask_BP, prompt_inputs, beams=beams, levels=len(trie.levels)
+        )
     scorer = make_scorer(model, stepper, trie, renormalise=renormalise)
     return search_scored(
         scorer, trie, requests=len(input_ids_BP), beams=beams, constraints=constraints,

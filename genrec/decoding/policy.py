@@ -99,7 +99,7 @@ class Quotas:
         """Write the limits of all requests as tensors; a request without one has none."""
         limits = [(one.at_most, one.codes) if one else (_NO_LIMIT, 0) for one in diversity]
         limit_B2 = torch.tensor(limits, device=device).view(-1, 2)
-        self._at_most_B1, self._codes_B1 = limit_B2.split(1, dim=1)
+        self._at_most_B1, self._codes_B1 = limit_B2[:, :1], limit_B2[:, 1:]
 
     def group(self, before_BWC: Tensor, child_BWC: Tensor, codes: int) -> Tensor:
         """Count an ID of so many codes by itself while it is short, then by its beginning."""

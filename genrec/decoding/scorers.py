@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from genrec.decoding.steppers import PromptedStepper, Stepper, wrapped_model
+from genrec.decoding.feeding import wrapped_model
+from genrec.decoding.steppers import PromptedStepper, Stepper
 from genrec.decoding.trie import TokenTrie
 
 VOCABULARY_CHUNK = 32_768

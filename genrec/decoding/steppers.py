@@ -4,7 +4,6 @@ Shape letters in this file: B requests, P tokens of the longest prompt, W beams 
 T tokens of all its beams so far, V vocabulary.
 """
 
-import inspect
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -12,7 +11,15 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, EncoderDecoderCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
-from transformers.utils import ModelOutput
+
+from genrec.decoding.feeding import (
+    Prompt,
+    four_axes,
+    last_logits,
+    logits_or_hidden,
+    takes,
+    wrapped_model,
+)
 
 
 class Stepper(Protocol):
@@ -70,7 +77,7 @@ def make_stepper(
             f"attention_mask has the shape {tuple(mask_BP.shape)}, "
             f"but input_ids has {tuple(input_ids_BP.shape)}"
         )
-    if not _takes(model, "past_key_values"):
+    if not takes(model, "past_key_values"):
         raise ValueError(
             f"{type(wrapped_model(model)).__name__} takes no past_key_values; beams need a model "
             "that can go on from the keys and values of a prompt"
@@ -94,7 +101,7 @@ def can_decode_trees(model: PreTrainedModel) -> bool:
     return (
         bool(wrapped_model(model)._supports_attention_backend)
         and config._attn_implementation in ("sdpa", "eager")
-        and _takes(model, "position_ids")
+        and takes(model, "position_ids")
         and not getattr(config, "alibi", False)
         and all(type(layer) is DynamicLayer for layer in DynamicCache(config=config).layers)
     )
@@ -116,7 +123,7 @@ class TreeStepper:
         attention_mask_BP: Tensor,
         prompt_inputs: Mapping[str, Tensor] | None = None,
     ) -> None:
-        self._prompt = _Prompt(model, input_ids_BP, attention_mask_BP, prompt_inputs)
+        self._prompt = Prompt(model, input_ids_BP, attention_mask_BP, prompt_inputs)
         self._model = model
         self._cache = DynamicCache(config=model.config)
         self._position_B1 = self._prompt.length_B1
@@ -140,26 +147,17 @@ class TreeStepper:
         prompt_BWP = self._prompt.mask_BP[:, None].expand(-1, width, -1)
         output = self._model(
             input_ids=token_BW,
-            attention_mask=self._four_axes(torch.cat([prompt_BWP, self._path_BWT], dim=2)),
+            attention_mask=four_axes(self._model, torch.cat([prompt_BWP, self._path_BWT], dim=2)),
             position_ids=self._position_B1.expand(-1, width),
             past_key_values=self._cache,
             use_cache=True,
         )
         self._position_B1 = self._position_B1 + 1
-        return _logits_or_hidden(output)
+        return logits_or_hidden(output)
 
     def skip_head(self) -> None:
         """From now on return hidden states in place of logits."""
         self._model = wrapped_model(self._model).base_model
-
-    def _four_axes(self, sees_BWS: Tensor) -> Tensor:
-        """Write a mask over all S tokens with four axes: attention takes such a one as it is."""
-        sees_B1WS = sees_BWS[:, None]
-        if self._model.config.get_text_config(decoder=True)._attn_implementation == "sdpa":
-            return sees_B1WS
-        dtype = self._model.dtype
-        hidden = torch.finfo(dtype).min
-        return torch.zeros_like(sees_B1WS, dtype=dtype).masked_fill(~sees_B1WS, hidden)
 
 
 class ReorderStepper:
@@ -176,7 +174,7 @@ class ReorderStepper:
         attention_mask_BP: Tensor,
         prompt_inputs: Mapping[str, Tensor] | None = None,
     ) -> None:
-        self._prompt = _Prompt(model, input_ids_BP, attention_mask_BP, prompt_inputs)
+        self._prompt = Prompt(model, input_ids_BP, attention_mask_BP, prompt_inputs)
         self._model = model
         self._cache = DynamicCache(config=model.config)
         self._mask_RT = self._prompt.mask_BP
@@ -193,7 +191,7 @@ class ReorderStepper:
         self._cache.reorder_cache(row_R)
         mask_RT = self._mask_RT[row_R]
         self._mask_RT = torch.cat([mask_RT, torch.ones_like(mask_RT[:, :1])], dim=1)
-        logits_RV = _last_logits(
+        logits_RV = last_logits(
             self._model, token_BW.reshape(-1, 1), self._mask_RT, cache=self._cache
         )
         return logits_RV.view(*token_BW.shape, -1)
@@ -261,76 +259,7 @@ class EncoderDecoderStepper:
         return logits_R1V
 
 
-class _Prompt:
-    """The prompts of a batch for a decoder, padded on the left."""
-
-    def __init__(
-        self,
-        model: PreTrainedModel,
-        input_ids_BP: Tensor,
-        attention_mask_BP: Tensor,
-        prompt_inputs: Mapping[str, Tensor] | None = None,
-    ) -> None:
-        self._model = model
-        self._input_ids_BP = input_ids_BP
-        self._inputs = dict(prompt_inputs or {})
-        self.mask_BP = attention_mask_BP.bool()
-        ends_early_B = (self.mask_BP[:, 1:] < self.mask_BP[:, :-1]).any(dim=1)
-        is_refused_B = ends_early_B | ~self.mask_BP[:, -1]
-        if is_refused_B.any():
-            raise ValueError(
-                f"prompt {int(is_refused_B.nonzero()[0])} is empty or not padded on the left; "
-                "set padding_side='left' on the tokenizer"
-            )
-        self.length_B1 = self.mask_BP.sum(dim=1, keepdim=True)
-
-    def read(self, cache: DynamicCache) -> Tensor:
-        return _last_logits(
-            self._model, self._input_ids_BP, self.mask_BP, cache=cache, **self._inputs
-        )
-
-
-def _last_logits(
-    model: PreTrainedModel,
-    token_RS: Tensor,
-    mask_RT: Tensor,
-    *,
-    cache: DynamicCache,
-    **inputs: Tensor,
-) -> Tensor:
-    """Feed tokens, the last ones that the mask covers, and return the logits after them."""
-    options: dict[str, Tensor | int] = dict(inputs)
-    if _takes(model, "position_ids"):
-        position_RT = (mask_RT.cumsum(dim=1) - 1).clamp_min(0)
-        options["position_ids"] = position_RT[:, -token_RS.shape[1] :]
-    if _takes(model, "logits_to_keep"):
-        options["logits_to_keep"] = 1
-    output = model(
-        input_ids=token_RS,
-        attention_mask=mask_RT,
-        past_key_values=cache,
-        use_cache=True,
-        **options,
-    )
-    return _logits_or_hidden(output)[:, -1:]
-
-
-def _logits_or_hidden(output: ModelOutput) -> Tensor:
-    found: Tensor = output.logits if "logits" in output else output.last_hidden_state
-    return found
-
-
 def _rows_of(parent_BW: Tensor, width: int) -> Tensor:
     """Number the rows of a batch of ``width`` beams per request that each beam continues."""
     first_B1 = torch.arange(len(parent_BW), device=parent_BW.device)[:, None] * width
     return (first_B1 + parent_BW).flatten()
-
-
-def _takes(model: PreTrainedModel, argument: str) -> bool:
-    return argument in inspect.signature(wrapped_model(model).forward).parameters
-
-
-def wrapped_model(model: PreTrainedModel) -> PreTrainedModel:
-    """Return the model itself, without what PEFT puts around it."""
-    # PEFT puts a model into one that says nothing of its own about what it can do.
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
