@@ -11,15 +11,8 @@ import torch
 from genrec.data import Catalogue
 from genrec.prompts import AnswerError
 from genrec.recommender import Ranking, Rater, Recommender, Request, Selector, Subset, Turn
-from genrec.serving.bundle import (
-    load_bundle,
-    load_calibration,
-    load_pictures,
-    load_renderer,
-    model_directory,
-)
-from genrec.serving.transformers_engine import TransformersRecommender
-from genrec.serving.vllm import VLLMConfig, VLLMRecommender
+from genrec.serving.engines import Engine, load_recommender
+from genrec.serving.vllm import VLLMConfig
 from genrec.serving.wishes import Condition, Wishes, choose_subset, with_wishes
 
 History = Sequence[str]
@@ -56,12 +49,13 @@ class GenRec:
         cls,
         path: Path | str,
         *,
-        engine: Literal["transformers", "vllm"] = "transformers",
+        engine: Engine = "transformers",
         device: str | None = None,
         dtype: torch.dtype = torch.float32,
         beams: int = 20,
         batch_size: int = 64,
         progress: bool = False,
+        fixed_shapes: bool = False,
         vllm: VLLMConfig | None = None,
     ) -> "GenRec":
         """Load a model directory that ``recipes/finetune.py`` wrote.
@@ -76,35 +70,20 @@ class GenRec:
             beams: Fewest beams of a search; more beams find better items and take longer.
             batch_size: Requests that are computed at once.
             progress: Whether long calls show a bar.
+            fixed_shapes: Whether the transformers engine searches in tensors of fixed shapes, which
+                a GPU replays as CUDA graphs: faster where batches are small; see
+                :class:`~genrec.decoding.StaticDecoder`.
             vllm: How vLLM runs; for that engine alone.
 
         Raises:
             ArtifactError: When the directory is incomplete or its parts do not fit each other.
             MissingDependencyError: When the engine's package is not installed.
         """
-        if engine == "transformers":
-            bundle = load_bundle(path, dtype=dtype)
-            model, renderer = bundle
-            model.to(device or _best_device())
-            local = TransformersRecommender(
-                model, renderer, beams=beams, batch_size=batch_size, progress=progress,
-                calibration=load_calibration(path),
-                pictures=load_pictures(path, bundle, progress=progress),
-            )  # fmt: skip
-            return cls(local, renderer.catalogue)
-        if engine != "vllm":
-            raise ValueError(f"there is no engine {engine!r}; there are 'transformers' and 'vllm'")
-        if device is not None:
-            raise ValueError(
-                f"vLLM cannot be told to use {device!r}: it computes where its package was built "
-                "for; leave the device out"
-            )
-        renderer = load_renderer(path)
-        served = VLLMRecommender(
-            model_directory(path), renderer, config=vllm, dtype=dtype, beams=beams,
-            batch_size=batch_size, progress=progress, calibration=load_calibration(path),
+        recommender = load_recommender(
+            path, engine=engine, device=device, dtype=dtype, beams=beams, batch_size=batch_size,
+            progress=progress, fixed_shapes=fixed_shapes, vllm=vllm,
         )  # fmt: skip
-        return cls(served, renderer.catalogue)
+        return cls(recommender, recommender.renderer.catalogue)
 
     def recommend(
         self,
@@ -375,7 +354,3 @@ def _rating(text: str) -> float:
         raise AnswerError(
             f"the model answered {text!r}, which is no rating; was it trained on the task 'rate'?"
         ) from None
-
-
-def _best_device() -> torch.device:
-    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 
 from genrec.decoding import (
     LogitsScorer,
+    StaticDecoder,
     TermsReader,
     TokenTrie,
     beam_search,
@@ -43,6 +44,7 @@ class TransformersRecommender:
         pictures: PictureSource | None = None,
         calibration: Calibration | None = None,
         trie: TokenTrie | None = None,
+        static: StaticDecoder | None = None,
     ) -> None:
         """Build the index of the catalogue for a model.
 
@@ -56,6 +58,8 @@ class TransformersRecommender:
             pictures: Where the pictures of prompts come from, for a model that sees them.
             calibration: How to read the model's probabilities of ratings; as they are by default.
             trie: The index of the catalogue, where there is one already.
+            static: Runs searches of the same model in tensors of fixed shapes. Only one thread at a
+                time may then ask for recommendations.
         """
         self._model = model
         self._renderer = renderer
@@ -70,6 +74,7 @@ class TransformersRecommender:
             trie = TokenTrie.from_semantic_ids(renderer.ids, renderer.vocabulary.level_starts)
         self._trie = trie.to(model.device)
         self._terms = TermsReader(self._trie)
+        self._static = static
 
     @property
     def renderer(self) -> Renderer:
@@ -100,6 +105,7 @@ class TransformersRecommender:
             phrasing=self._phrasing, progress=self._progress, pictures=pictures,
             calibration=self._calibration,
             trie=self._trie.updated(renderer.ids, old_rows(self._renderer, renderer)),
+            static=self._static,
         )  # fmt: skip
 
     def recommend(self, requests: Sequence[Request], k: int) -> list[Ranking]:
@@ -120,7 +126,7 @@ class TransformersRecommender:
             items_BK, scores_BK = beam_search(
                 self._model, self._trie, tokens_BP, seen_BP,
                 beams=max(k, self._beams), constraints=terms.constraints,
-                policy=terms.policy, prompt_inputs=prompt_inputs,
+                policy=terms.policy, prompt_inputs=prompt_inputs, static=self._static,
             )  # fmt: skip
             for row, items_K, scores_K in zip(
                 rows, items_BK.cpu().numpy(), scores_BK.cpu().numpy(), strict=True

@@ -192,7 +192,7 @@ def test_reviews_are_summed_up(rec):
         ("generate", "recommend", "call recommend"),
         ("rate", "explain", "call generate"),
         ("select", "rate", "call rate"),
-        ("generate", "imagine", "no engine draws pictures yet"),
+        ("generate", "imagine", "call draw"),
     ],
 )
 def test_a_task_that_is_answered_otherwise_is_refused(rec, method, task, message):
@@ -218,6 +218,23 @@ def test_each_user_needs_a_query(rec):
 def test_an_unknown_engine_is_refused(tmp_path):
     with pytest.raises(ValueError, match="no engine 'magic'"):
         GenRec.from_pretrained(tmp_path, engine="magic")
+
+
+def test_fixed_shapes_change_no_answer(tmp_path):
+    small_bundle(tmp_path / "model")
+    plain, fixed = (
+        GenRec.from_pretrained(tmp_path, device="cpu", fixed_shapes=fixed)
+        for fixed in (False, True)
+    )
+    for k in (3, 25):
+        expected = plain.recommend_many([HISTORY, [], ["sku-3"]], k=k, exclude=["sku-7"])
+        found = fixed.recommend_many([HISTORY, [], ["sku-3"]], k=k, exclude=["sku-7"])
+        assert [named(of_one) for of_one in found] == [named(of_one) for of_one in expected]
+
+
+def test_fixed_shapes_of_vllm_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="leave fixed_shapes out"):
+        GenRec.from_pretrained(tmp_path, engine="vllm", fixed_shapes=True)
 
 
 def test_nobody_asked_nothing_answered(rec):
