@@ -62,13 +62,22 @@ class KnownItems:
             known_N |= self._catalogue.table[attribute].is_not_null().to_numpy()
         return known_N
 
+    def can_answer_N(self, target: str) -> Bools:
+        """Which items have what a task answers with."""
+        if target != "picture":
+            return self.has_N(target)
+        codes_NT = self._renderer.image_codes_NT
+        if codes_NT is None:
+            return np.zeros(self.count, dtype=np.bool_)
+        return np.asarray(codes_NT[:, 0] >= 0)
+
     def attributes(self, item: int) -> list[str]:
         """List the attributes that an item has."""
         return list(self._catalogue.describe(item, self._told))
 
     def tell(self, item: int, target: str, attribute: str | None) -> RightAnswer:
-        """Answer with an item, or with something that is known of it."""
-        if target == "item":
+        """Answer with an item, its picture, or something that is known of it."""
+        if target in ("item", "picture"):
             return item
         if target == "title":
             return self._renderer.items.title(item)

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from genrec.data import Dialogue
+from genrec.prompts.guides import Guides
 from genrec.prompts.hints import feature_words
 from genrec.prompts.known import KnownItems, KnownPast
 from genrec.prompts.render import Renderer, RightAnswer
@@ -53,8 +54,26 @@ class Lessons(Protocol):
 class EventLessons:
     """One lesson an event: what comes next, how it is rated, what is written about it."""
 
-    def __init__(self, task: Task, log: TrainLog, renderer: Renderer, *, candidates: int) -> None:
+    def __init__(
+        self,
+        task: Task,
+        log: TrainLog,
+        renderer: Renderer,
+        *,
+        candidates: int,
+        guides: Guides | None = None,
+    ) -> None:
+        """Find the events that a task can be learnt from.
+
+        Args:
+            task: What is learnt.
+            log: The events.
+            renderer: Knows what is told of items.
+            candidates: Items to choose among, the right ones included.
+            guides: What stands for the items that a search finds, where the answer is a picture.
+        """
         self._task = task
+        self._guides = guides
         self._items = KnownItems(renderer)
         if "titles" in task.slots:  # a history of titles can show no other item
             log = log.where(self._items.has_N("title")[log.item_E])
@@ -90,7 +109,9 @@ class EventLessons:
                 fields["hint"] = _one_of(self._features(event), draw)
             if "attribute" in slots:
                 fields["attribute"] = _one_of(self._items.attributes(item), draw)
-            if "candidates" in slots:
+            if "candidates" in slots and self._guides is not None:
+                fields["candidates"] = self._guides.of(item, draw)
+            elif "candidates" in slots:
                 fitting = self._fitting(event, draw, past=fields.get("history", ()))
                 fields["candidates"] = self._among_others(event, fitting, draw)
         request = Request(task=task.name, **fields)
@@ -119,8 +140,10 @@ class EventLessons:
                 able_E &= log.has_text_E(_COLUMNS[name])
             elif name == "rating":
                 able_E &= log.has_rating_E
-            elif name in _OF_AN_ITEM:
-                able_E &= self._items.has_N(name)[log.item_E]
+        for name in slots & _OF_AN_ITEM:
+            able_E &= self._items.has_N(name)[log.item_E]
+        if self._task.target in _OF_AN_ITEM:
+            able_E &= self._items.can_answer_N(self._task.target)[log.item_E]
         if slots <= _OF_THE_PAST | {"candidates"}:
             able_E &= log.follows_another_E  # nothing but the past speaks of what comes next
         if "hint" in slots:
@@ -204,8 +227,8 @@ class ItemLessons:
     def __init__(self, task: Task, renderer: Renderer) -> None:
         self._task = task
         self._items = KnownItems(renderer)
-        able_N = np.ones(self._items.count, dtype=np.bool_)
-        for name in {*task.slots, task.target}:
+        able_N = self._items.can_answer_N(task.target)
+        for name in task.slots:
             able_N &= self._items.has_N(name)
         self._item_M = np.flatnonzero(able_N).astype(np.int32)
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from genrec.data import Dataset, Dialogue
+from genrec.prompts.guides import Guides
 from genrec.prompts.lessons import (
     DialogueLessons,
     EventLessons,
@@ -48,11 +49,26 @@ class MixtureConfig:
     candidates: int = 10
     """Items that a prompt names to choose among, the right ones included."""
 
+    guides: int = 2
+    """Items that guide the drawing of a picture; UniMP retrieves 2 (appendix A.2)."""
+
+    guide_noise: float = 0.1
+    """Share of guides that have nothing to do with the picture, as a search may find."""
+
+    blank: float = 0.1
+    """Share of the examples of pictures whose prompt tells nothing, so that classifier-free
+    guidance (https://arxiv.org/abs/2207.12598) has something to compare with."""
+
     def __post_init__(self) -> None:
         if self.temperature <= 0:
             raise ValueError(f"temperature is {self.temperature}; it must be above 0, such as 2")
         if self.candidates < 2:
             raise ValueError(f"candidates is {self.candidates}; choosing needs at least 2")
+        if self.guides < 1:
+            raise ValueError(f"guides is {self.guides}; a picture needs at least 1")
+        for name in ("guide_noise", "blank"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; give a share from 0 to below 1")
         low = {task: weight for task, weight in self.loss_weights.items() if weight <= 0}
         if low:
             raise ValueError(f"loss_weights must be above 0, not {low}; leave out such a task")
@@ -157,7 +173,9 @@ class Mixture:
 
     def _render(self, task: str, lesson: int, *, phrasing: int, seed: Sequence[int]) -> Example:
         request, answer = self._lessons[task].read(lesson, seed)
-        example = self.renderer.render(request, phrasing=phrasing, answer=answer)
+        draws = self.renderer.tasks[task].answer == "picture"
+        blank = draws and np.random.default_rng([*seed, 1]).random() < self.config.blank
+        example = self.renderer.render(request, phrasing=phrasing, answer=answer, blank=blank)
         weight = self.config.loss_weights.get(task, 1.0)
         if weight == 1.0:
             return example
@@ -173,10 +191,10 @@ class Mixture:
 
     def _find(self, task: Task, log: TrainLog) -> Lessons:
         """Find what a task can be learnt from, which its slots and its target tell."""
-        if task.answer == "picture":
+        if task.answer == "picture" and self.renderer.image_codes_NT is None:
             raise TaskError(
-                f"the task {task.name!r} answers with a picture, which has no tokens in this "
-                "vocabulary: it can be asked, but not be learnt; leave it out"
+                f"the task {task.name!r} answers with a picture, but there are no image tokens to "
+                "learn it from; give the training an image_tokenizer, or leave the task out"
             )
         if task.occasion == "dialogue":
             return DialogueLessons(task, log, self.dialogues)
@@ -184,7 +202,11 @@ class Mixture:
             return ItemLessons(task, self.renderer)
         if self.every_position and task.slots == {"history"} and task.target == "item":
             return WindowLessons(task, log, self.renderer)
-        return EventLessons(task, log, self.renderer, candidates=self.config.candidates)
+        config, guides = self.config, None
+        if task.answer == "picture":
+            ids = self.renderer.ids
+            guides = Guides(ids, count=config.guides, noise=config.guide_noise)
+        return EventLessons(task, log, self.renderer, candidates=config.candidates, guides=guides)
 
 
 def tempered(wanted: Mapping[str, float], temperature: float) -> dict[str, int]:

@@ -55,7 +55,8 @@ class AnswerParser:
                 what follows that is padding.
 
         Returns:
-            Rows of the catalogue for items, as many as share an ID; a number for a rating; a text.
+            Rows of the catalogue for items, as many as share an ID; a number for a rating; a text;
+            the codes of a picture.
 
         Raises:
             AnswerError: When the answer is not of the kind that the task asks for.
@@ -66,7 +67,7 @@ class AnswerParser:
         if asks.answer in ("item", "items"):
             return self._items(asks, numbers)
         if asks.answer == "picture":
-            raise AnswerError("a picture's tokens are in no vocabulary yet")
+            return self._picture(numbers)
         if self._codes & set(numbers):
             raise AnswerError("codes or markers stand in a text")
         text = self._vocabulary.decode(numbers)
@@ -96,6 +97,12 @@ class AnswerParser:
                 raise AnswerError("no item has this semantic ID")
             rows += found
         return tuple(rows)
+
+    def _picture(self, numbers: list[int]) -> Rows:
+        tokens = self._vocabulary.image_tokens
+        if not numbers or any(number not in tokens for number in numbers):
+            raise AnswerError("not image tokens alone")
+        return tuple(number - tokens.start for number in numbers)
 
     def _rating(self, text: str) -> float:
         for step in self._scale:

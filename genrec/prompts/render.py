@@ -1,4 +1,7 @@
-"""From a request to tokens: the same code for training, validation and serving."""
+"""From a request to tokens: the same code for training, validation and serving.
+
+Shape letters in this file: N items, T codes of a picture.
+"""
 
 import json
 from collections.abc import Callable, Sequence
@@ -21,7 +24,8 @@ from genrec.recommender import Request
 from genrec.semantic_ids import SemanticIds
 
 RightAnswer = str | int | float | Sequence[int]
-"""A row of the catalogue, rows, a rating or a text, as the task has it."""
+"""A row of the catalogue, rows, a rating or a text, as the task has it; for a picture the row of
+the item that it shows."""
 
 _ROOMY = ("dialogue", "titles", "history")
 """Slots that take the room which the others leave, the most important first."""
@@ -59,7 +63,22 @@ class Renderer:
         catalogue: Catalogue,
         tasks: Tasks,
         config: PromptConfig,
+        image_codes_NT: Tokens | None = None,
     ) -> None:
+        """Get ready to write.
+
+        Args:
+            vocabulary: All tokens.
+            ids: The semantic IDs of all items.
+            catalogue: The items.
+            tasks: What can be asked.
+            config: How items and histories are written.
+            image_codes_NT: The codes of every item's picture, -1 where it has none; for tasks that
+                answer with pictures and are to be learnt.
+
+        Raises:
+            ValueError: When one of them was not made for the others.
+        """
         if len(ids) != len(catalogue):
             raise ValueError(
                 f"there are semantic IDs for {len(ids)} items, "
@@ -70,6 +89,8 @@ class Renderer:
         self.catalogue = catalogue
         self.tasks = tasks
         self.config = config
+        self.image_codes_NT = image_codes_NT
+        self._refuse_foreign_pictures()
         self.items = ItemWriter(vocabulary, ids, catalogue, config)
         self._history = HistoryWriter(vocabulary, self.items, config)
         self._opening, self._closing = self._frame()
@@ -94,7 +115,12 @@ class Renderer:
         return fingerprint(self.tasks.fingerprint, json.dumps(to_dict(self.config)))
 
     def render(
-        self, request: Request, *, phrasing: int | None = 0, answer: RightAnswer | None = None
+        self,
+        request: Request,
+        *,
+        phrasing: int | None = 0,
+        answer: RightAnswer | None = None,
+        blank: bool = False,
     ) -> Example:
         """Write a request, and the answer to learn where one is given.
 
@@ -103,6 +129,7 @@ class Renderer:
             phrasing: Which prompt of the task, counted from 0 and round again; ``None`` takes the
                 one that is kept out of training.
             answer: A row of the catalogue, rows of it, a rating or a text, as the task has it.
+            blank: Leave all slots empty: what classifier-free guidance compares a prompt with.
 
         Raises:
             ValueError: When the request lacks what the task's prompt needs, or what may not be cut
@@ -113,7 +140,7 @@ class Renderer:
         number = phrasing if phrasing is None else phrasing % len(task.prompts)
         for words, slot in self._phrase(task, number):
             parts.append(words)
-            if slot is not None:
+            if slot is not None and not blank:
                 parts.append(slot if slot in _ROOMY else self._write_slot[slot](request))
         parts.append(self._closing)
         tokens, weights, owner, pictures = join(self._fit(request, parts))
@@ -196,11 +223,6 @@ class Renderer:
             )
 
     def _answer(self, task: Task, request: Request, answer: RightAnswer) -> Tokens:
-        if task.answer == "picture":
-            raise ValueError(
-                f"the task {task.name!r} answers with a picture, which has no tokens in this "
-                "vocabulary; it can be asked, but not be learnt"
-            )
         if task.answer == "items":
             if not isinstance(answer, Sequence) or isinstance(answer, str):
                 raise ValueError(f"the task {task.name!r} answers with rows, not with {answer!r}")
@@ -210,8 +232,38 @@ class Renderer:
             raise ValueError(f"the task {task.name!r} has one answer, not {answer!r}")
         if task.answer == "item":
             return self.items.codes((int(answer),)).tokens
+        if task.answer == "picture":
+            return self._image_tokens(int(answer))
         text = self._on_scale(float(answer)) if task.answer == "rating" else str(answer)
         return np.asarray(self._write_text(text), dtype=np.int32)
+
+    def _image_tokens(self, row: int) -> Tokens:
+        codes_NT = self.image_codes_NT
+        if codes_NT is None:
+            raise ValueError("a picture cannot be learnt: the renderer was given no image_codes_NT")
+        if codes_NT[row, 0] < 0:
+            raise ValueError(f"the item {self.catalogue.item_ids[row]!r} has no picture to draw")
+        return codes_NT[row] + np.int32(self.vocabulary.image_tokens.start)
+
+    def _refuse_foreign_pictures(self) -> None:
+        codes_NT, known = self.image_codes_NT, len(self.vocabulary.image_tokens)
+        if codes_NT is None:
+            return
+        if len(codes_NT) != len(self.catalogue):
+            raise ValueError(
+                f"there are image codes of {len(codes_NT)} items, but the catalogue has "
+                f"{len(self.catalogue)}"
+            )
+        if codes_NT.max() >= known:
+            raise ValueError(
+                f"image codes go up to {codes_NT.max()}, but the vocabulary has {known} image "
+                "tokens; was it made for another image tokenizer?"
+            )
+        if codes_NT.shape[1] > self.config.answer_tokens:
+            raise ValueError(
+                f"a picture takes {codes_NT.shape[1]} tokens, but answers have "
+                f"{self.config.answer_tokens}; raise prompts.answer_tokens"
+            )
 
     def _write_text(self, text: str) -> list[int]:
         numbers = self.vocabulary.encode(text, max_tokens=self.config.answer_tokens)

@@ -67,7 +67,7 @@ _REMEDY: Final[dict[Answer, str]] = {
     "items": "call select",
     "rating": "call rate",
     "text": "call generate",
-    "picture": "no engine draws pictures yet",
+    "picture": "call draw",
 }
 
 _BUILTIN = Path(__file__).parent / "task_files"

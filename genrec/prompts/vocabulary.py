@@ -1,4 +1,4 @@
-"""The tokens of a model: plain text, markers and semantic IDs, kept strictly apart.
+"""The tokens of a model: plain text, markers, semantic IDs and image tokens, kept strictly apart.
 
 Text from a catalogue or a user is data. It is encoded by a copy of the tokenizer that knows no
 added token and whose special pieces no text can spell, so whatever a title contains (``<a_1>``,
@@ -53,7 +53,12 @@ class Vocabulary:
 
     @classmethod
     def extend(
-        cls, tokenizer: PreTrainedTokenizerFast, ids: SemanticIds, *, soft_prompt: int = 0
+        cls,
+        tokenizer: PreTrainedTokenizerFast,
+        ids: SemanticIds,
+        *,
+        soft_prompt: int = 0,
+        image_codes: int = 0,
     ) -> "Vocabulary":
         """Add the markers and the codes of ``ids`` to a tokenizer.
 
@@ -63,6 +68,7 @@ class Vocabulary:
             tokenizer: Any fast tokenizer; it is changed.
             ids: The semantic IDs.
             soft_prompt: Tokens without a meaning of their own that all prompts are to begin with.
+            image_codes: Codes that pictures are written with, for tasks that answer with pictures.
         """
         if tokenizer.eos_token_id is None:
             raise ValueError("the tokenizer has no end-of-sequence token; set tokenizer.eos_token")
@@ -71,11 +77,13 @@ class Vocabulary:
         soft = [_soft_token(number) for number in range(soft_prompt)]
         markers = [AddedToken(marker, special=True) for marker in (IMAGE, END_OF_CHUNK, *soft)]
         tokenizer.add_tokens(markers, special_tokens=True)
-        codes = [AddedToken(token, normalized=False, special=False) for token in ids.tokens]
+        names = [*ids.tokens, *map(_image_token, range(image_codes))]
+        codes = [AddedToken(token, normalized=False, special=False) for token in names]
         added = tokenizer.add_tokens(codes)
         if added != len(codes):
             raise ValueError(
-                f"{len(codes) - added} semantic-ID tokens are in the tokenizer already"
+                f"{len(codes) - added} tokens of semantic IDs or pictures are in the tokenizer "
+                "already"
             )
         return cls._checked(tokenizer, ids.codebook_sizes)
 
@@ -87,11 +95,14 @@ class Vocabulary:
         make_tokenizer: Callable[[], PreTrainedTokenizerFast],
         *,
         soft_prompt: int = 0,
+        image_codes: int = 0,
     ) -> "Vocabulary":
         """Read the vocabulary that a run keeps in a folder, or make it there the first time."""
         if not Path(path).is_dir():
             with write_directory(path) as folder:
-                cls.extend(make_tokenizer(), ids, soft_prompt=soft_prompt).save(folder)
+                cls.extend(
+                    make_tokenizer(), ids, soft_prompt=soft_prompt, image_codes=image_codes
+                ).save(folder)
         return cls.load(path, ids.codebook_sizes)
 
     @classmethod
@@ -105,10 +116,14 @@ class Vocabulary:
         cls, tokenizer: PreTrainedTokenizerFast, codebook_sizes: tuple[int, ...]
     ) -> "Vocabulary":
         tokens = [code_token(lv, c) for lv, size in enumerate(codebook_sizes) for c in range(size)]
+        added = tokenizer.get_added_vocab()
+        tokens += takewhile(added.__contains__, map(_image_token, count()))
         numbers = tokenizer.convert_tokens_to_ids(tokens)
         first = numbers[0]
         if numbers != list(range(first, first + len(tokens))):
-            raise ArtifactError("the tokenizer does not hold the semantic-ID tokens in one block")
+            raise ArtifactError(
+                "the tokenizer does not hold the tokens of semantic IDs and pictures in one block"
+            )
         return cls(tokenizer, codebook_sizes, first)
 
     def save(self, path: Path | str) -> None:
@@ -163,10 +178,18 @@ class Vocabulary:
         names = takewhile(added.__contains__, map(_soft_token, count()))
         return [int(added[name]) for name in names]
 
+    @cached_property
+    def image_tokens(self) -> range:
+        """The tokens of the codes that pictures are written with; they follow the semantic IDs'."""
+        added = self.tokenizer.get_added_vocab()
+        names = takewhile(added.__contains__, map(_image_token, count()))
+        first = self.first_code + sum(self.codebook_sizes)
+        return range(first, first + sum(1 for _ in names))
+
     @property
     def new_tokens(self) -> list[int]:
-        """Tokens that no pretrained model has seen: markers, codes and a soft prompt."""
-        codes = range(self.first_code, self.first_code + sum(self.codebook_sizes))
+        """Tokens that no pretrained model has seen: markers, all codes and a soft prompt."""
+        codes = range(self.first_code, self.image_tokens.stop)
         return sorted({self.image, self.end_of_chunk, *self.soft_prompt, *codes})
 
     @cached_property
@@ -202,6 +225,10 @@ class Vocabulary:
 
 def _soft_token(number: int) -> str:
     return f"[SOFT-{number}]"
+
+
+def _image_token(number: int) -> str:
+    return f"<img_{number}>"
 
 
 def plain_tokenizer(tokenizer: Tokenizer) -> Tokenizer:

@@ -25,6 +25,9 @@ DIALOGUES = (
 )  # fmt: skip
 
 
+NEED_PICTURES = {"imagine", "imagine_directly", "item_to_picture", "picture_to_item"}
+
+
 def shop(**columns):
     catalogue = small_dataset(users=1).catalogue
     rows = [
@@ -246,23 +249,23 @@ def test_ratings_on_another_scale_are_refused_before_training():
     assert mixture("rate", dataset=shop(rating=2.5), config=halves).counts == {"rate": 9}
 
 
-def test_pictures_cannot_be_drawn_yet():
-    with pytest.raises(TaskError, match="it can be asked, but not be learnt"):
+def test_drawing_is_not_learnt_without_image_tokens():
+    with pytest.raises(TaskError, match="there are no image tokens to learn it from"):
         mixture("imagine")
 
 
-def test_every_built_in_task_but_imagine_is_learnt_here_or_needs_pictures():
+def test_every_built_in_task_is_learnt_here_or_needs_pictures():
     learnt = set()
     for task in Tasks.load():
         try:
             learnt.add(mixture(task).renderer.tasks[task].name)
         except TaskError:
             continue
-    assert set(Tasks.load()) - learnt == {"imagine", "picture_to_item"}
+    assert set(Tasks.load()) - learnt == NEED_PICTURES
 
 
 def test_every_lesson_can_be_written():
-    for task in sorted(set(Tasks.load()) - {"imagine", "picture_to_item"}):
+    for task in sorted(set(Tasks.load()) - NEED_PICTURES):
         mix = mixture(task)
         assert all(len(example.answer) for example in mix.epoch(0)), task
 

@@ -105,7 +105,8 @@ def test_what_cannot_be_read_is_an_error_with_its_reason():
         ("rate", encode("4 stars"), "not a rating of the scale"),
         ("rate", [], "not a rating of the scale"),
         ("explain", [*encode("so"), first], "codes or markers stand in a text"),
-        ("imagine", [], "in no vocabulary yet"),
+        ("imagine", [first], "not image tokens alone"),
+        ("imagine", [], "not image tokens alone"),
     ):
         with pytest.raises(AnswerError, match=reason):
             parser.parse(task, tokens)

@@ -63,9 +63,9 @@ def test_the_oldest_items_go_when_a_history_is_too_long():
 
 
 def test_a_prompt_never_has_more_tokens_than_allowed():
-    renderer = small_renderer(config=PromptConfig(prompt_tokens=30, history_cards=True))
+    renderer = small_renderer(config=PromptConfig(prompt_tokens=40, history_cards=True))
     example = renderer.render(Request(history=tuple(range(12))))
-    assert len(example.prompt) <= 30
+    assert len(example.prompt) <= 40
     assert "<a_3><b_2>" in written(renderer, example)  # the latest item is kept
 
 

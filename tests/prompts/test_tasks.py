@@ -5,7 +5,8 @@ from genrec.prompts import Task, TaskError, Tasks
 
 def test_the_package_brings_the_tasks_of_unimp_p5_and_lc_rec():
     assert set(Tasks.load()) == {
-        "recommend", "direct", "search", "rate", "select", "imagine", "converse",
+        "recommend", "direct", "search", "rate", "select", "converse", "imagine",
+        "imagine_directly", "item_to_picture",
         "explain", "explain_hint", "explain_rated", "summarize", "preference",
         "title_to_item", "item_to_title", "description_to_item", "picture_to_item", "attribute",
         "history_to_title", "titles_to_item", "query_to_item",
