@@ -73,7 +73,7 @@ def test_saved_and_loaded_it_is_the_same(vocabulary, tmp_path):
 
 def test_a_tokenizer_without_the_codes_is_refused(tmp_path):
     MAKERS["llama"]().save_pretrained(tmp_path)
-    with pytest.raises(ArtifactError, match="semantic-ID tokens"):
+    with pytest.raises(ArtifactError, match="tokens of semantic IDs"):
         Vocabulary.load(tmp_path, (4, 3))
 
 
