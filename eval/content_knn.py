@@ -62,15 +62,8 @@ class ContentKNNRecommender:
         Raises:
             ValueError: When the features are no matrix of finite numbers.
         """
-        features_NF = np.asarray(features_NF, dtype=np.float32)
-        if features_NF.ndim != 2 or not np.isfinite(features_NF).all():
-            raise ValueError(
-                f"features of shape {features_NF.shape} are no matrix of finite numbers; "
-                "give one row per item"
-            )
-        length_N1 = np.linalg.norm(features_NF, axis=1, keepdims=True)
-        self._unit_NF = features_NF / np.where(length_N1 > 0, length_N1, 1)
-        self._prior_N = 1e-9 * tie_breaks(len(features_NF), seed)
+        self._unit_NF = unit_rows(features_NF)
+        self._prior_N = 1e-9 * tie_breaks(len(self._unit_NF), seed)
         self._config = config or ContentKNNConfig()
 
     def recommend(self, requests: Sequence[Request], k: int) -> list[Ranking]:
@@ -90,6 +83,22 @@ class ContentKNNRecommender:
     def _taste(self, request: Request) -> Features:
         """Sum up the last items of a history, later ones with more weight."""
         recent = list(request.history[: -self._config.last - 1 : -1])
-        weights = self._config.decay ** np.arange(len(recent), dtype=np.float32)
-        taste_F: Features = weights @ self._unit_NF[recent]
-        return taste_F
+        weights = self._config.decay ** np.arange(len(recent))
+        return (weights @ self._unit_NF[recent]).astype(np.float32)
+
+
+def unit_rows(features_NF: Features) -> Features:
+    """Scale features to the length 1; rows of 0 stay.
+
+    Raises:
+        ValueError: When they are no matrix of finite numbers.
+    """
+    features_NF = np.asarray(features_NF, dtype=np.float32)
+    if features_NF.ndim != 2 or not np.isfinite(features_NF).all():
+        raise ValueError(
+            f"features of shape {features_NF.shape} are no matrix of finite numbers; "
+            "give one row per item"
+        )
+    length_N1 = np.linalg.norm(features_NF, axis=1, keepdims=True)
+    unit_NF: Features = features_NF / np.where(length_N1 > 0, length_N1, 1)
+    return unit_NF
