@@ -18,6 +18,7 @@ from genrec.eval.questions import (
     Questions,
     Task,
     TaskError,
+    rated_requests,
     sample_users,
 )
 from genrec.eval.ranking import hit_rate_at, mrr_at, ndcg_at, recall_at
@@ -53,6 +54,7 @@ __all__ = [
     "hit_rate_at",
     "mrr_at",
     "ndcg_at",
+    "rated_requests",
     "recall_at",
     "sample_users",
     "summarize",

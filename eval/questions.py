@@ -192,6 +192,18 @@ class Questions:
         return {name: self.dataset.interactions.column(name) for name in EXTRAS}
 
 
+def rated_requests(dataset: Dataset, events: Ints) -> tuple[list[Request], list[float]]:
+    """Return requests to rate held-out events, and the ratings that were given: to calibrate by.
+
+    Events without a rating are left out.
+
+    Raises:
+        TaskError: When no event has a rating.
+    """
+    questions = list(Questions.about(dataset, events, "rate"))
+    return [each.request for each in questions], [each.rating for each in questions]
+
+
 def sample_users(interactions: Interactions, events: Ints, count: int, *, seed: int) -> Ints:
     """Keep the events of some users, drawn by the seed; 0 keeps those of all."""
     user_E = interactions.user_of[events]

@@ -10,21 +10,25 @@ after, by the likeliest and by the expected one, on the other half of the valida
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from genrec.artifacts import ArtifactError
 from genrec.config import parse_args
 from genrec.data import DataError, Dataset, SplitConfig, sample_events
-from genrec.eval import Question, Questions, TaskError
+from genrec.eval import TaskError, rated_requests
 from genrec.recommender import Rating
 from genrec.serving import (
     Calibration,
     TransformersRecommender,
     fit_calibration,
     load_bundle,
+    load_pictures,
     save_calibration,
 )
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,20 +56,21 @@ def main(config: Config) -> None:
     dataset = Dataset.load(config.dataset)
     split = config.split.split(dataset.interactions)
     events = sample_events(split.validation, config.events, seed=config.seed)
-    questions = list(Questions.about(dataset, events, "rate"))
-    model, renderer = load_bundle(config.model)
+    requests, ratings = rated_requests(dataset, events)
+    rating_E = np.array(ratings)
+    bundle, shows_bars = load_bundle(config.model), sys.stderr.isatty()
     recommender = TransformersRecommender(
-        model, renderer, batch_size=config.batch_size, progress=sys.stderr.isatty()
-    )
-    log_prob_ES = recommender.rating_log_probs([question.request for question in questions])
-    rating_E, scale = np.array([q.rating for q in questions]), renderer.config.rating_scale
+        *bundle, batch_size=config.batch_size, progress=shows_bars,
+        pictures=load_pictures(config.model, bundle, progress=shows_bars),
+    )  # fmt: skip
+    log_prob_ES, scale = recommender.rating_log_probs(requests), bundle.renderer.config.rating_scale
     if np.isnan(np.array(Calibration(scale=scale).ratings(log_prob_ES))).any():
         raise TaskError(f"{config.model} does not answer in ratings; was it trained on 'rate'?")
-    half = len(questions) // 2
+    half = len(rating_E) // 2
     untouched = Calibration(scale=scale)
     fitted_on_half = fit_calibration(log_prob_ES[:half], rating_E[:half], scale)
     for name, calibration in (("as it is", untouched), ("calibrated", fitted_on_half)):
-        print(f"{name}: {errors(calibration.ratings(log_prob_ES[half:]), questions[half:])}")
+        print(f"{name}: {errors(calibration.ratings(log_prob_ES[half:]), rating_E[half:])}")
     calibration = fit_calibration(log_prob_ES, rating_E, scale)
     save_calibration(config.model, calibration)
     biases = ", ".join(f"{bias:.2f}" for bias in calibration.biases)
@@ -74,10 +79,9 @@ def main(config: Config) -> None:
     )
 
 
-def errors(ratings: list[Rating], questions: list[Question]) -> str:
+def errors(predicted: list[Rating], rating_E: Floats) -> str:
     """Tell the root mean squared errors of the likeliest and of the expected ratings."""
-    rating_E2 = np.array(ratings)
-    gap_E2 = rating_E2 - np.array([[question.rating] for question in questions])
+    gap_E2 = np.array(predicted) - rating_E[:, None]
     likeliest, expected = np.sqrt(np.square(gap_E2[:, ::-1]).mean(axis=0))
     return f"RMSE {likeliest:.3f} by the likeliest rating, {expected:.3f} by the expected one"
 

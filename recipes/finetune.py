@@ -12,35 +12,26 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 from accelerate.logging import get_logger
-from accelerate.utils import gather_object
 from transformers import PreTrainedModel
 
 from genrec.artifacts import ArtifactError
 from genrec.config import parse_args, to_dict
 from genrec.data import DataError, Dataset, SplitConfig, load_dialogues, sample_events
-from genrec.eval import Questions, evaluate, ndcg_at, recall_at
-from genrec.models import (
-    AdaptConfig,
-    BackboneConfig,
-    VisionConfig,
-    merge,
-    pictures_for,
-    trainable_share,
-)
+from genrec.eval import rated_requests
+from genrec.eval.validation import Validation
+from genrec.models import AdaptConfig, BackboneConfig, VisionConfig, merge, pictures_for
 from genrec.prompts import Mixture, MixtureConfig, PromptConfig, TaskError, Tasks
 from genrec.serving import TransformersRecommender, save_bundle
 from genrec.tokenization import SemanticTokenizer
 from genrec.training import (
-    StepStream,
     TrainingConfig,
     TrainingError,
     claim_run_folder,
     make_accelerator,
-    make_collator,
     make_model,
     make_renderer,
+    make_stream,
     train,
     whole_best,
 )
@@ -98,11 +89,7 @@ def main(config: Config) -> None:
     state = make_accelerator(training, logging_dir=config.work / "logs")
     dataset = Dataset.load(config.dataset)
     split = config.split.split(dataset.interactions)
-    dialogues = (
-        load_dialogues(config.dialogues, dataset.catalogue, title=config.prompts.title)
-        if config.dialogues
-        else ()
-    )
+    dialogues = load_dialogues(config.dialogues, dataset.catalogue, title=config.prompts.title)
     ids = SemanticTokenizer.from_pretrained(config.tokenizer, catalogue=dataset.catalogue).ids
     with state.main_process_first():
         claim_run_folder(config.work, to_dict(config) | {"dataset": dataset.fingerprint})
@@ -126,37 +113,24 @@ def main(config: Config) -> None:
         every_position=not model.config.is_encoder_decoder, config=config.mixture,
         dialogues=dialogues, seed=config.seed,
     )  # fmt: skip
-    collator = make_collator(
-        model, pad=renderer.vocabulary.pad, row_tokens=training.row_tokens, pictures=pictures
-    )
-    stream = StepStream(mixture=mixture, collator=collator, rows_per_step=training.rows_per_step)
-    share = trainable_share(model)
-    log.info("examples an epoch: %s; weights that train: %d of %d", mixture.counts, *share)
+    stream = make_stream(mixture, model, training, pad=renderer.vocabulary.pad, pictures=pictures)
+    log.info("examples an epoch: %s", mixture.counts)
     events = sample_events(split.validation, config.validation_users, seed=config.seed)
-    mine = events[state.process_index :: state.num_processes]
 
     def serve(bare: PreTrainedModel) -> TransformersRecommender:
         eyes = pictures and pictures.seen_by(bare)
         return TransformersRecommender(bare, renderer, beams=config.beams, pictures=eyes)
 
-    def validate(bare: PreTrainedModel) -> dict[str, float]:
-        """Score a share of the users in each process, by full ranking without the history."""
-        ranks = np.asarray(gather_object(list(evaluate(serve(bare), dataset, mine).ranks)))
-        metrics = {"recall@10": recall_at(ranks, 10), "ndcg@10": ndcg_at(ranks, 10)}
-        return {name: float(values.mean()) for name, values in metrics.items()}
-
+    validate = Validation(dataset=dataset, event_E=events, serve=serve)
     trained = train(
         model, stream, training, accelerator=state, folder=config.work, validate=validate,
-        score="ndcg@10", run_config=to_dict(config),
+        score=validate.score, run_config=to_dict(config),
     )  # fmt: skip
     if state.is_main_process:
         best = merge(whole_best(model, make, config.work / "best"))
         calibration = None
         if "rate" in config.tasks:
-            rated = list(Questions.about(dataset, events, "rate"))
-            calibration = serve(best.eval()).calibrate(
-                [question.request for question in rated], [question.rating for question in rated]
-            )
+            calibration = serve(best.eval()).calibrate(*rated_requests(dataset, events))
         info = {"config": to_dict(config), **trained._asdict()}
         save_bundle(config.out, best, renderer, info=info, calibration=calibration)
         log.info("the model of step %d stands in %s", trained.best_step, config.out)

@@ -1,12 +1,15 @@
 """A shop of a dozen items for tests, made in milliseconds."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+from PIL import Image
 from transformers import PreTrainedModel
 
 from genrec.data import Catalogue, Dataset, Interactions
+from genrec.data.toy_pictures import encode_png
 from genrec.models import TinyConfig, build_tiny
 from genrec.prompts import PromptConfig, Renderer, Tasks, Vocabulary, corpus, train_tokenizer
 from genrec.semantic_ids import SemanticIds
@@ -42,6 +45,14 @@ def small_dataset(*, users: int = 30, events: int = 6, seed: int = 0) -> Dataset
             })  # fmt: skip
     interactions = Interactions.from_table(pl.DataFrame(rows), catalogue)
     return Dataset(catalogue=catalogue, interactions=interactions, name="small", info={})
+
+
+def with_pictures(dataset: Dataset) -> Dataset:
+    """Give every item of the small shop but the last a picture: a square of its colour."""
+    squares = [Image.new("RGB", (16, 16), colour) for colour in COLOURS for _ in THINGS]
+    pictures = [encode_png(square) for square in squares[:-1]] + [None]
+    table = dataset.catalogue.table.with_columns(pl.Series("picture", pictures, dtype=pl.Binary))
+    return dataclasses.replace(dataset, catalogue=Catalogue(table))
 
 
 def small_ids() -> SemanticIds:

@@ -35,12 +35,12 @@ class Dialogue:
 
 
 def load_dialogues(
-    path: Path | str, catalogue: Catalogue, *, title: str = "title"
+    path: Path | str | None, catalogue: Catalogue, *, title: str = "title"
 ) -> list[Dialogue]:
     """Read a file of dialogues about the items of a catalogue.
 
     Args:
-        path: JSON lines, gzipped if the name ends in .gz.
+        path: JSON lines, gzipped if the name ends in .gz; ``None`` where nobody talks.
         catalogue: The items that turns may name.
         title: The attribute by which ReDial's films are found; those that the catalogue lacks stay
             words of the text.
@@ -48,6 +48,8 @@ def load_dialogues(
     Raises:
         DataError: When a line is no dialogue or names an unknown item; the message names the row.
     """
+    if path is None:
+        return []
     path = Path(path)
     row_of = _rows_by_title(catalogue, title)
     dialogues = []

@@ -8,6 +8,7 @@ from genrec.training.batches import (
     Seq2SeqCollator,
     StepStream,
     make_collator,
+    make_stream,
 )
 from genrec.training.checkpoints import BestWeights, Checkpoints, Progress
 from genrec.training.config import TrainingConfig, TrainingError
@@ -40,6 +41,7 @@ __all__ = [
     "make_collator",
     "make_model",
     "make_renderer",
+    "make_stream",
     "train",
     "weighted_loss",
     "whole_best",

@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 
 from genrec.models.picture_inputs import PictureInputs, PictureSource
 from genrec.prompts import Example, Examples
+from genrec.training.config import TrainingConfig
 
 Int = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -236,3 +237,24 @@ class StepStream:
             self.collator.collate(mine[start : start + micro_rows])
             for start in range(0, len(mine), micro_rows)
         ]
+
+
+def make_stream(
+    mixture: Examples,
+    model: PreTrainedModel,
+    config: TrainingConfig,
+    *,
+    pad: int,
+    pictures: PictureSource | None = None,
+) -> StepStream:
+    """Feed examples to a model in steps of the size that its training has.
+
+    Args:
+        mixture: A :class:`genrec.prompts.Mixture`, or a blend of several.
+        model: Decides how examples become rows; see :func:`make_collator`.
+        config: How long rows are, and how many make a step.
+        pad: Number of the padding token.
+        pictures: Where the pictures of prompts come from, for a model that sees them.
+    """
+    collator = make_collator(model, pad=pad, row_tokens=config.row_tokens, pictures=pictures)
+    return StepStream(mixture=mixture, collator=collator, rows_per_step=config.rows_per_step)

@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from accelerate.logging import get_logger
 from transformers import PreTrainedModel
 
+from genrec.models import trainable_share
 from genrec.training.batches import Position, StepStream
 from genrec.training.checkpoints import BestWeights, Checkpoints, Progress
 from genrec.training.config import TrainingConfig
@@ -72,6 +73,7 @@ def train(
         TrainingError: When the loss or a weight is not finite, or the disk is full.
     """
     began = time.monotonic()
+    log.info("weights that train: %d of %d", *trainable_share(model))
     torch.manual_seed(config.seed + accelerator.process_index)
     with_loss = ModelWithLoss(
         model, config.token_loss, logits_at_once=config.logits_at_once, compiled=config.compile

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from genrec.config import to_dict
 from genrec.data import Catalogue, Dataset, Split, sample_events
-from genrec.eval import evaluate, ndcg_at, recall_at
+from genrec.eval.validation import Validation
 from genrec.models import (
     BackboneConfig,
     TinyConfig,
@@ -23,14 +23,13 @@ from genrec.prompts import Mixture, PromptConfig, Renderer, Tasks
 from genrec.semantic_ids import SemanticIds
 from genrec.serving import TransformersRecommender
 from genrec.training import (
-    StepStream,
     Trained,
     TrainingConfig,
     claim_run_folder,
     make_accelerator,
-    make_collator,
     make_model,
     make_renderer,
+    make_stream,
     train,
 )
 
@@ -126,23 +125,20 @@ def train_seeing(
         dataset=dataset, train=split.train, renderer=renderer, weights=config.tasks,
         every_position=config.prompts.context_weight > 0, seed=seed,
     )  # fmt: skip
-    collator = make_collator(
-        model, pad=renderer.vocabulary.pad, row_tokens=config.training.row_tokens,
+    stream = make_stream(
+        mixture, model, config.training, pad=renderer.vocabulary.pad,
         pictures=pictures_for(model, dataset.catalogue, training=True),
     )  # fmt: skip
     events = sample_events(split.validation, config.validation_users, seed=seed)
 
-    def validate(bare: PreTrainedModel) -> dict[str, float]:
-        ranks = evaluate(serve(bare, renderer, dataset.catalogue), dataset, events).ranks
-        metrics = {"recall@10": recall_at(ranks, 10), "ndcg@10": ndcg_at(ranks, 10)}
-        return {name: float(scores.mean()) for name, scores in metrics.items()}
-
+    validate = Validation(
+        dataset=dataset, event_E=events,
+        serve=lambda bare: serve(bare, renderer, dataset.catalogue),
+    )  # fmt: skip
     trained = train(
-        model,
-        StepStream(mixture=mixture, collator=collator, rows_per_step=config.training.rows_per_step),
-        replace(config.training, seed=seed),
+        model, stream, replace(config.training, seed=seed),
         accelerator=make_accelerator(config.training, logging_dir=folder / "logs"),
-        folder=folder, validate=validate, score="ndcg@10",
+        folder=folder, validate=validate, score=validate.score,
     )  # fmt: skip
     return Seeing(model.eval(), renderer, trained)
 

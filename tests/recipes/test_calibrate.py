@@ -5,11 +5,26 @@ import torch
 
 from genrec import GenRec
 from genrec.config import parse_args
-from genrec.eval import TaskError
+from genrec.data import Dataset, leave_one_out
+from genrec.eval import TaskError, rated_requests
+from genrec.models import TinyVisionConfig, VisionConfig, add_vision
+from genrec.prompts import PromptConfig
 from genrec.recommender import Request
-from genrec.serving import load_bundle, load_calibration, save_bundle
+from genrec.serving import (
+    TransformersRecommender,
+    fit_calibration,
+    load_bundle,
+    load_calibration,
+    save_bundle,
+)
 from recipes.calibrate import Config, main
-from tests.small_shop import small_bundle, small_dataset
+from tests.small_shop import (
+    small_bundle,
+    small_dataset,
+    small_model,
+    small_renderer,
+    with_pictures,
+)
 
 
 def teach_to_rate(model, renderer):
@@ -65,3 +80,21 @@ def test_a_model_that_was_never_taught_to_rate_is_refused(shop):
     with pytest.raises(TaskError, match="does not answer in ratings"):
         main(config(shop, "untaught"))
     assert load_calibration(shop / "untaught") is None
+
+
+def test_a_model_that_sees_is_calibrated_with_its_pictures(shop):
+    dataset = with_pictures(Dataset.load(shop / "data"))
+    renderer = small_renderer(dataset, config=PromptConfig(pictures=True))
+    vision = VisionConfig(tiny=TinyVisionConfig(image_size=16, layers=1), gate=1.0)
+    model = add_vision(
+        small_model(renderer), vision, picture_token=renderer.vocabulary.image, seed=0
+    )
+    teach_to_rate(model, renderer)
+    save_bundle(shop / "seeing", model, renderer)
+    recommender = GenRec.from_pretrained(shop / "seeing", device="cpu").recommender
+    requests, ratings = rated_requests(dataset, leave_one_out(dataset.interactions).validation)
+    seen = fit_calibration(recommender.rating_log_probs(requests), ratings, (1, 2, 3, 4, 5))
+    main(config(shop, "seeing"))
+    assert load_calibration(shop / "seeing").biases == pytest.approx(seen.biases, abs=1e-4)
+    blind = TransformersRecommender(model, renderer).calibrate(requests, ratings)
+    assert blind.biases != pytest.approx(seen.biases, abs=1e-2)

@@ -17,9 +17,11 @@ from genrec import GenRec
 from genrec.artifacts import ArtifactError
 from genrec.config import load_config
 from genrec.prompts import Tasks, corpus, train_tokenizer
+from genrec.recommender import Request
+from genrec.serving import TransformersRecommender, load_bundle
 from genrec.tokenization import RQKMeansConfig, SemanticTokenizer
 from recipes.finetune import Config, main
-from tests.small_shop import small_dataset
+from tests.small_shop import small_dataset, with_pictures
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 SHIPPED = sorted(RECIPES.glob("configs/finetune_*.yaml"))
@@ -47,7 +49,7 @@ training:
 def shop(tmp_path_factory):
     """Save a data set with semantic IDs, as the steps before this one do."""
     folder = tmp_path_factory.mktemp("shop")
-    dataset = small_dataset()
+    dataset = with_pictures(small_dataset())
     dataset.save(folder / "data")
     features = np.random.default_rng(0).normal(size=(len(dataset.catalogue), 8))
     tokenizer = SemanticTokenizer.train(
@@ -123,6 +125,18 @@ def test_any_pretrained_model_is_fine_tuned(shop, pretrained, tmp_path, method):
         f"--adapt.method={method}",
     )  # fmt: skip
     assert len(GenRec.from_pretrained(tmp_path, device="cpu").recommend(["sku-1"], k=3)) == 3
+
+
+def test_a_model_that_sees_is_trained_saved_and_served_with_its_pictures(shop, tmp_path):
+    finetune(
+        shop, tmp_path, "--training.steps=2", "--vision.tiny.image_size=16",
+        "--vision.tiny.layers=1", "--vision.gate=1.0",
+    )  # fmt: skip
+    rec = GenRec.from_pretrained(tmp_path, device="cpu")
+    assert len(rec.recommend(["sku-1"], k=3)) == 3
+    asked = [Request(task="rate", history=(1,), item=2)]
+    blind = TransformersRecommender(*load_bundle(tmp_path)).rating_log_probs(asked)
+    assert np.abs(rec.recommender.rating_log_probs(asked) - blind).max() > 1e-3
 
 
 def test_a_run_is_not_gone_on_with_another_config(shop, tmp_path):
