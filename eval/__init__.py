@@ -6,14 +6,16 @@ from genrec.eval.baselines import (
     PopularityRecommender,
 )
 from genrec.eval.content_knn import ContentKNNConfig, ContentKNNRecommender
-from genrec.eval.harness import ProtocolError, evaluate
+from genrec.eval.harness import evaluate
 from genrec.eval.hybrid import HybridConfig, HybridRecommender, tune_hybrid
 from genrec.eval.intervals import Comparison, Interval, bootstrap, compare
 from genrec.eval.item_knn import ItemKNNConfig, ItemKNNRecommender, tune_item_knn
+from genrec.eval.kinds import ProtocolError
+from genrec.eval.leaks import LeakError
+from genrec.eval.peeking import refuse_peeking
 from genrec.eval.questions import (
     RANKING_TASKS,
     TASKS,
-    LeakError,
     Question,
     Questions,
     Task,
@@ -56,6 +58,7 @@ __all__ = [
     "ndcg_at",
     "rated_requests",
     "recall_at",
+    "refuse_peeking",
     "sample_users",
     "summarize",
     "text_table",

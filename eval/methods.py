@@ -100,5 +100,5 @@ def make_method(
         return method.make(dataset, split, None, seed)
     if method.settings is None:
         raise ValueError(f"{name!r} has no settings; leave {', '.join(settings)} out")
-    chosen = from_dict(method.settings, settings, source=f"the settings of {name}")
+    chosen: Any = from_dict(method.settings, settings, source=f"the settings of {name}")
     return method.make(dataset, split, chosen, seed)

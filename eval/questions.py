@@ -1,9 +1,9 @@
-"""What a recommender is asked about held-out events, and the proof that no answer is in it."""
+"""What a recommender is asked about held-out events."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 import polars as pl
@@ -11,6 +11,7 @@ import polars as pl
 from genrec.data import Dataset, Interactions
 from genrec.data.interactions import EXTRAS
 from genrec.eval.intervals import Ints
+from genrec.eval.leaks import LeakError, name_of
 from genrec.recommender import Request
 
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
@@ -21,18 +22,21 @@ RANKING_TASKS = ("recommend", "search", "direct")
 RATING_TASKS = ("rate", "preference")
 """Tasks that are answered by a rating."""
 
-TEXT_TASKS = ("explain", "explain_rated", "summarize")
+TEXT_TASKS = ("explain", "explain_rated", "explain_hint", "summarize")
 """Tasks that are answered by a text."""
 
 Task = Literal[
     "recommend", "search", "direct", "select", "rate", "preference", "explain", "explain_rated",
-    "summarize",
+    "explain_hint", "summarize",
 ]  # fmt: skip
 TASKS: tuple[Task, ...] = get_args(Task)
-"""All tasks that can be scored."""
+"""All tasks that can be scored on events; ``dialogues.CONVERSE`` is scored on dialogues."""
 
 MOST_FITTING = 3
 """Of the candidates of a selection, at most so many fit (UniMP, appendix A.2)."""
+
+_HINT_WORDS = 30
+"""Hints are among so many first words of a text, as an answer's end may be cut off."""
 
 _NEEDED = {
     "search": ("query",),
@@ -40,12 +44,9 @@ _NEEDED = {
     "preference": ("text", "rating"),
     "explain": ("text",),
     "explain_rated": ("text", "rating"),
+    "explain_hint": ("text",),
     "summarize": ("text", "summary"),
 }
-
-
-class LeakError(ValueError):
-    """A recommender could have seen what it must predict; the message names the user."""
 
 
 class TaskError(ValueError):
@@ -68,6 +69,46 @@ class Question(NamedTuple):
 
     fitting: tuple[int, ...] = ()
     """The candidates that are right, where there are candidates."""
+
+
+class Asked(Protocol):
+    """The questions of one task, which can be read more than once."""
+
+    @property
+    def task(self) -> str:
+        """The name of the task."""
+        ...
+
+    @property
+    def event_E(self) -> Ints:
+        """What each question is about, by number: what runs are paired by."""
+        ...
+
+    @property
+    def user_E(self) -> Ints:
+        """The user of each question."""
+        ...
+
+    @property
+    def items(self) -> int:
+        """How many items the catalogue has."""
+        ...
+
+    def __len__(self) -> int:
+        """Count the questions."""
+        ...
+
+    def __iter__(self) -> Iterator[Question]:
+        """Build the questions, one at a time."""
+        ...
+
+    def at(self, place_E: Ints) -> "Asked":
+        """Keep the questions at some places."""
+        ...
+
+    def user_name(self, question: Question) -> str:
+        """Tell the raw id of the user of a question."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -121,6 +162,20 @@ class Questions:
         """The user of each event."""
         return self.dataset.interactions.user_of[self.event_E].astype(np.int64)
 
+    @property
+    def items(self) -> int:
+        """How many items the catalogue has."""
+        return len(self.dataset.catalogue)
+
+    def at(self, place_E: Ints) -> "Questions":
+        """Keep the questions at some places."""
+        return replace(self, event_E=self.event_E[place_E])
+
+    def user_name(self, question: Question) -> str:
+        """Tell the raw id of the user of a question."""
+        interactions = self.dataset.interactions
+        return str(interactions.users[int(interactions.user_of[question.event])])
+
     def __iter__(self) -> Iterator[Question]:
         interactions, task = self.dataset.interactions, self.task
         written = "summary" if task == "summarize" else "text"
@@ -132,9 +187,10 @@ class Questions:
                 request = replace(request, query=self._text(event, "query"))
             elif task in ("preference", "summarize"):
                 request = Request(task=task, review=self._text(event, "text"))
-            elif task in ("rate", "explain", "explain_rated"):
+            elif task in ("rate", "explain", "explain_rated", "explain_hint"):
                 told = None if task == "rate" or np.isnan(rating) else rating
-                request = replace(request, item=item, rating=told, exclude=())
+                hint = self._hint(event) if task == "explain_hint" else None
+                request = replace(request, item=item, rating=told, hint=hint, exclude=())
             elif candidates:
                 only = candidates if task == "direct" else None
                 request = replace(request, candidates=candidates, only=only)
@@ -179,6 +235,11 @@ class Questions:
         others = draw.choice(foreign, size=count, replace=False).tolist()
         return fitting, tuple(draw.permutation([*fitting, *others]).tolist())
 
+    def _hint(self, event: int) -> str:
+        """Draw a feature word of what the user wrote, the same for all methods."""
+        words = features_of(self._text(event, "text"))
+        return words[int(np.random.default_rng([event, len(words)]).integers(len(words)))]
+
     def _text(self, event: int, name: str) -> str:
         column = self._columns[name]
         return "" if column is None else column[event] or ""
@@ -190,6 +251,17 @@ class Questions:
     @cached_property
     def _columns(self) -> dict[str, pl.Series | None]:
         return {name: self.dataset.interactions.column(name) for name in EXTRAS}
+
+
+def features_of(text: str) -> list[str]:
+    """List the words of a text that may be its subject: what an explanation is hinted to be about.
+
+    They are the hints that models learn to follow, :func:`genrec.prompts.hints.feature_words`.
+    """
+    # The package of prompts imports transformers, which most evaluations do without.
+    from genrec.prompts.hints import feature_words
+
+    return feature_words(text, within=_HINT_WORDS)
 
 
 def rated_requests(dataset: Dataset, events: Ints) -> tuple[list[Request], list[float]]:
@@ -214,63 +286,16 @@ def sample_users(interactions: Interactions, events: Ints, count: int, *, seed: 
     return events[np.isin(user_E, drawn)]
 
 
-def refuse_leaks(interactions: Interactions, events: Ints, train: Bools | None) -> None:
-    """Check that no model has seen what it must predict: the events, or what came after them.
-
-    That no history holds its target is checked where histories are built.
-
-    Args:
-        interactions: The data.
-        events: Rows of the events to predict.
-        train: Which events the recommender learned from, where that is known.
-
-    Raises:
-        LeakError: At the first event that leaks.
-        ValueError: When the rows or the mask do not fit the data.
-    """
-    if len(events) and not 0 <= events.min() <= events.max() < len(interactions):
-        raise ValueError(
-            f"events go from {events.min()} to {events.max()}, but the data have rows "
-            f"0 to {len(interactions) - 1}"
-        )
-    if len(np.unique(events)) < len(events):
-        raise ValueError("an event is listed twice; every event counts once")
-    if train is not None:
-        _refuse_trained(interactions, events, train)
-
-
-def _refuse_trained(interactions: Interactions, events: Ints, train: Bools) -> None:
-    if len(train) != len(interactions):
-        raise ValueError(
-            f"train marks {len(train)} events, but the data have {len(interactions)}; "
-            "give the mask of a split of these interactions"
-        )
-    rows = np.where(train, np.arange(len(interactions)), -1)
-    last_U = np.maximum.reduceat(rows, interactions.offsets[:-1])
-    known = events[last_U[interactions.user_of[events]] >= events]
-    if len(known):
-        raise LeakError(
-            f"{_name(interactions, known[0])} is to be predicted, but the recommender learned from "
-            f"it or from later events of the same user; so for {len(known)} of {len(events)} "
-            "events: train on split.train only"
-        )
-
-
 def _history(interactions: Interactions, event: int) -> Ints:
     """Return the items before an event, once it is sure that the event itself is not one."""
     history = interactions.history(event)
     same_time = interactions.time[event - len(history) : event] == interactions.time[event]
     if (history[same_time] == interactions.item[event]).any():
         raise LeakError(
-            f"{_name(interactions, event)} is recorded twice at the same time, so its history "
+            f"{name_of(interactions, event)} is recorded twice at the same time, so its history "
             "holds the answer; drop the duplicate"
         )
     return history.astype(np.int64)
-
-
-def _name(interactions: Interactions, event: int) -> str:
-    user = interactions.users[int(interactions.user_of[event])]
-    return f"event {event} of user {user!r}"
 
 
 def _has_what_it_needs(interactions: Interactions, events: Ints, task: str) -> Bools:
@@ -279,7 +304,10 @@ def _has_what_it_needs(interactions: Interactions, events: Ints, task: str) -> B
         if name == "rating":
             able_E &= ~np.isnan(interactions.rating[events])
         else:
-            able_E &= np.array([bool(text) for text in _texts(interactions, events, name)], bool)
+            texts = _texts(interactions, events, name)
+            able_E &= np.array([bool(text) for text in texts], dtype=np.bool_)
+            if task == "explain_hint":
+                able_E &= np.array([bool(features_of(text or "")) for text in texts], dtype=bool)
     return able_E
 
 

@@ -14,7 +14,7 @@ from genrec.data import Dataset
 from genrec.eval.findings import Findings
 from genrec.eval.intervals import LEVEL, RESAMPLES, Comparison, Interval
 from genrec.eval.page import render_page
-from genrec.eval.questions import RATING_TASKS, TEXT_TASKS, Question, Questions
+from genrec.eval.questions import RATING_TASKS, TEXT_TASKS, Question
 from genrec.eval.results import Chosen, Ranked, Rated, Results, TaskResults
 from genrec.recommender import Request
 
@@ -111,11 +111,8 @@ def samples(
     for task in findings.tasks:
         found = findings.of(task)
         first = next(iter(found.values()))
-        questions = Questions.about(
-            findings.dataset, first.event_E, task, candidates=first.candidates
-        )
-        for e, question in enumerate(questions):
-            sample = _asked(question, findings.dataset)
+        for e, question in enumerate(first.questions):
+            sample = _asked(question, first.questions.user_name(question), findings.dataset)
             if prompt_of is not None:
                 sample["prompt"] = prompt_of(question.request)
             sample["answers"] = {
@@ -178,12 +175,12 @@ def _task_contents(result: TaskResults) -> dict[str, Any]:
     }
 
 
-def _asked(question: Question, dataset: Dataset) -> dict[str, Any]:
+def _asked(question: Question, user: str, dataset: Dataset) -> dict[str, Any]:
     request, ids = question.request, dataset.catalogue.item_ids
-    interactions = dataset.interactions
     sample: dict[str, Any] = {
         "task": request.task,
-        "user": interactions.users[int(interactions.user_of[question.event])],
+        "event": question.event,
+        "user": user,
         "history": [ids[item] for item in request.history],
         "target": ids[question.target],
     }

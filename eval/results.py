@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from genrec.eval.efficiency import Efficiency
 from genrec.eval.intervals import Floats, Interval, Ints, Statistics, bootstrap
+from genrec.eval.questions import Asked
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,12 +67,11 @@ class Written:
 class TaskResults:
     """How a recommender did at one task."""
 
-    task: str
-    event_E: Ints
-    """The events asked about, as rows of the interactions."""
+    questions: Asked
+    """What was asked; it can be read again."""
 
     answers: Ranked | Rated | Written | Chosen
-    """What was answered, event by event: what runs are paired by."""
+    """What was answered, question by question."""
 
     statistics: Statistics
     """What the metrics are made of."""
@@ -78,11 +79,22 @@ class TaskResults:
     counts: Mapping[str, int]
     """What is to be known beside the metrics: ``requests``, and what went wrong how often."""
 
+    figures: Mapping[str, float]
+    """Numbers that belong to all answers together and to no single one, such as how many different
+    words they use; they have no interval."""
+
     seconds: float
     """How long the recommender took to answer all requests."""
 
-    candidates: int = 10
-    """How many items there were to choose among, in tasks that name them."""
+    @property
+    def task(self) -> str:
+        """The name of the task."""
+        return self.questions.task
+
+    @property
+    def event_E(self) -> Ints:
+        """The events asked about, as rows of the interactions: what runs are paired by."""
+        return self.questions.event_E
 
     @cached_property
     def metrics(self) -> dict[str, Interval]:
@@ -95,6 +107,9 @@ class Results:
     """How a recommender did at all tasks."""
 
     tasks: Mapping[str, TaskResults]
+
+    efficiency: Efficiency | None = None
+    """What its answers cost, where that was measured."""
 
     def __getitem__(self, task: str) -> TaskResults:
         if task in self.tasks:

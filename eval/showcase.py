@@ -7,7 +7,7 @@ import numpy as np
 
 from genrec.data import Catalogue, Dataset
 from genrec.eval.intervals import Ints
-from genrec.eval.questions import Question, Questions
+from genrec.eval.questions import Question
 from genrec.eval.results import Ranked, TaskResults, Written
 from genrec.figures import data_uri
 
@@ -109,24 +109,35 @@ def _shoppers(
 ) -> list[Shopper]:
     answers = result.answers
     assert isinstance(answers, Ranked)
-    questions = Questions.about(dataset, result.event_E[chosen], result.task)
+    questions = result.questions.at(chosen)
     return [
-        _shopper(question, answers.items_EK[e], int(answers.rank_E[e]), dataset, pictures)
+        _shopper(
+            question,
+            questions.user_name(question),
+            answers.items_EK[e],
+            int(answers.rank_E[e]),
+            dataset,
+            pictures,
+        )
         for e, question in zip(chosen.tolist(), questions, strict=True)
-    ]
+    ]  # fmt: skip
 
 
 def _shopper(
-    question: Question, items_K: Ints, rank: int, dataset: Dataset, pictures: dict[str, str]
+    question: Question,
+    user: str,
+    items_K: Ints,
+    rank: int,
+    dataset: Dataset,
+    pictures: dict[str, str],
 ) -> Shopper:
     history, target = question.request.history, question.target
-    interactions = dataset.interactions
 
     def tile(item: int) -> Tile:
         return _tile(item, dataset.catalogue, pictures, is_target=item == target)
 
     return Shopper(
-        user=str(interactions.users[int(interactions.user_of[question.event])]),
+        user=user,
         query=question.request.query,
         earlier=max(0, len(history) - _HISTORY_SHOWN),
         history=[tile(item) for item in history[-_HISTORY_SHOWN:]],

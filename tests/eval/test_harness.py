@@ -9,6 +9,7 @@ from genrec.data import Dataset, leave_one_out
 from genrec.eval import LeakError, ProtocolError, evaluate
 from genrec.eval.ranking import MISSED
 from genrec.recommender import Ranking, Rating
+from genrec.semantic_ids import SemanticIds
 from tests.eval.written import Oracle, written
 
 TWO = written({"ann": [3, 1, 4], "bob": [1, 5, 9]})
@@ -235,3 +236,45 @@ def test_renumbering_the_items_changes_no_score(new_row, random):
     after = evaluate(Renumbered(ranking=ranking), other, events, k=6)
     assert before.metrics == after.metrics
     assert before["recommend"].counts == after["recommend"].counts
+
+
+def test_items_that_share_an_id_hit_by_id_and_not_by_item():
+    codes = np.arange(12, dtype=np.int32)[:, None] // 2  # items 4 and 5 share one, so do 8 and 9
+    ids = SemanticIds(codes, (6,))
+    # For ann, who wants 4: the IDs of 6 and 7 are one place, and that of 5 is the second.
+    results = scored(
+        lambda request: [6, 7, 5] if request.history == (3, 1) else [9, 2, 4], k=3, ids=ids
+    )
+    assert results.ranks.tolist() == [MISSED, 0]
+    values = {name: interval.value for name, interval in results.metrics.items()}
+    assert (values["hr@3"], values["id-hr@3"]) == (0.5, 1.0)
+    assert values["id-mrr@3"] == pytest.approx((1 / 2 + 1) / 2)
+
+
+def test_auc_among_candidates_by_hand():
+    def ranking(request):
+        wrong = [item for item in request.candidates if item not in (4, 9)]
+        return [wrong[0], 4, *wrong[1:]] if request.history == (3, 1) else wrong[:2]
+
+    # ann: one of three wrong ones above. bob: not named, so equal to the last of three: 1 / 2 / 3.
+    results = scored(ranking, tasks=["direct"], k=4, candidates=4)
+    assert results.metrics["auc"].value == pytest.approx((2 / 3 + 1 / 6) / 2)
+
+
+def test_a_hint_is_a_feature_word_of_what_the_user_wrote():
+    dataset = written(
+        {"ann": [3, 1], "bob": [2, 7]}, texts={"ann": ["", "it is red"], "bob": ["", "or"]}
+    )
+    oracle = Oracle(text=lambda request: f"so {request.hint}")
+    result = evaluate(oracle, dataset, np.array([1, 3]), tasks=["explain_hint"])["explain_hint"]
+    assert [request.hint for request in oracle.requests] == ["red"]
+    assert result.metrics["feature-match"].value == 100
+
+
+def test_requests_can_be_changed_on_their_way():
+    oracle = Oracle(ranking=lambda request: [request.history[0]])
+
+    def tell(question):
+        return dataclasses.replace(question.request, history=(question.target,), times=())
+
+    assert evaluate(oracle, TWO, LAST, rewrite=tell).ranks.tolist() == [0, 0]

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from genrec.data import Dataset, leave_one_out
-from genrec.eval.questions import LeakError, Questions, TaskError, refuse_leaks
+from genrec.eval.leaks import LeakError, refuse_leaks
+from genrec.eval.questions import Questions, TaskError
 from genrec.recommender import Request
 from tests.eval.written import written
 

@@ -4,7 +4,7 @@ import sacrebleu
 from rouge_score.rouge_scorer import RougeScorer
 
 from genrec.eval.intervals import bootstrap
-from genrec.eval.texts import text_statistics
+from genrec.eval.texts import hint_scores, meteor_scores, text_figures, text_statistics
 
 ANSWERS = [
     "the case fits my phone very well",
@@ -25,9 +25,10 @@ def values(answers, references):
 
 
 def test_an_exact_copy_scores_100():
-    assert values(REFERENCES, REFERENCES) == pytest.approx(
-        dict.fromkeys(values(*[REFERENCES] * 2), 100)
-    )
+    scores = values(REFERENCES, REFERENCES)
+    meteor = scores.pop("meteor")
+    assert scores == pytest.approx(dict.fromkeys(scores, 100))
+    assert 99 < meteor < 100
 
 
 def test_one_of_two_words_scores_by_hand():
@@ -65,3 +66,39 @@ def test_intervals_hold_the_scores():
     statistics = text_statistics(ANSWERS, REFERENCES, np.arange(4))
     for interval in bootstrap(statistics, resamples=200).values():
         assert interval.low <= interval.value <= interval.high
+
+
+def test_meteor_by_hand():
+    # Copy of 3 words: one chunk, 1 - (1 / 3) ** 3 / 2. A stem matches as a word does: "lamp(s)".
+    assert meteor_scores(["a red lamp"], ["A red lamp"]).item() == pytest.approx(100 * (1 - 1 / 54))
+    assert meteor_scores(["red lamps"], ["red lamp"]).item() == pytest.approx(100 * (1 - 1 / 16))
+    # One word of two, once: P = R = 1 / 2, so F is 1 / 2; one chunk of one match halves it.
+    assert meteor_scores(["red lamp"], ["red phone"]).item() == pytest.approx(25)
+    assert meteor_scores(["", "x"], ["red", "y"]).tolist() == [0, 0]
+
+
+def test_riches_by_hand():
+    figures = text_figures(["red lamp. red lamp.", "red phone."], ["a fine lamp", "blue phone"])
+    assert figures["distinct-1"] == pytest.approx(3 / 6)
+    assert figures["distinct-2"] == pytest.approx(3 / 4)  # red lamp, lamp red, red phone
+    assert figures["unique-sentences"] == pytest.approx(2 / 3)
+    assert figures["feature-coverage"] == pytest.approx(2 / 4)  # of fine, lamp, blue, phone
+    assert (figures["words"], figures["words-users"]) == (3, 2.5)
+    assert text_figures([], []) == {}
+
+
+def test_nothing_said_has_no_riches():
+    assert set(text_figures(["", ""], ["a lamp", "b"]).values()) - {1.5} == {0.0}
+
+
+def test_a_hint_is_followed_where_the_answer_holds_it_as_a_word():
+    found = hint_scores(["The LAMP is red", "lamps"], ["lamp", "lamp"])
+    assert found["feature-match"].tolist() == [100, 0]
+    assert hint_scores(["a"], [None]) == {}
+
+
+def test_further_scores_stand_behind_the_others():
+    others = {"bert": np.array([50.0, 100.0])}
+    statistics = text_statistics(["a", "b"], ["a", "b"], np.arange(2), others=others)
+    assert statistics.names[-1] == "bert"
+    assert statistics.values["bert"] == 75
