@@ -64,9 +64,9 @@ def ask(
         for question, answer in zip(asked, recommender.recorded(asked, k), strict=True):
             yield Answered(question, answer, 0.0)
     elif how.log is None:
-        if how.processes.count > 1:
+        if how.processes.size > 1:
             raise ValueError(
-                f"{how.processes.count} processes share this evaluation through files; name a "
+                f"{how.processes.size} processes share this evaluation through files; name a "
                 "folder for the answers"
             )
         yield from _ask(recommender, asked, kind, how)
@@ -85,7 +85,7 @@ def _complete(
     processes = how.processes
     missing = np.flatnonzero(log.index(asked.task, asked.event_E)[:, 0] < 0)
     processes.wait()  # all must see the same answers missing, so nobody writes before
-    mine = asked.at(missing[processes.rank :: processes.count])
+    mine = asked.at(missing[processes.rank :: processes.size])
     with log.writer(asked.task, processes.rank) as writer:
         part: list[Line] = []
         for question, answer, seconds in _ask(recommender, mine, kind, how):

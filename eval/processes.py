@@ -13,7 +13,7 @@ class Processes(NamedTuple):
     """Which of how many processes this is."""
 
     rank: int = 0
-    count: int = 1
+    size: int = 1
     wait: Callable[[], None] = _alone
     """Returns when all processes have called it."""
 

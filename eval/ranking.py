@@ -101,10 +101,10 @@ def auc(rank_E: Ints, named_E: Ints, candidates_E: Ints) -> Floats:
         candidates_E: How many there are.
     """
     others_E = candidates_E - 1
-    below_E = np.where(
-        rank_E == MISSED, (candidates_E - named_E - 1) / 2, others_E - _place(rank_E)
-    )
-    return np.clip(below_E / np.maximum(others_E, 1), 0, 1)
+    unnamed_E = (candidates_E - named_E - 1) / 2
+    below_E: Floats = np.where(rank_E == MISSED, unnamed_E, others_E - _place(rank_E))
+    share_E: Floats = np.clip(below_E / np.maximum(others_E, 1), 0, 1)
+    return share_E
 
 
 METRICS: Final[dict[str, Callable[[Ints, int], Floats]]] = {
