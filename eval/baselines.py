@@ -6,12 +6,13 @@ Shape letters in this file: B requests, I events, N items, U users.
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from genrec.data import Dataset
-from genrec.eval.intervals import Floats
-from genrec.eval.questions import RANKING_TASKS, Bools
+from genrec.eval.intervals import Floats, Ints
+from genrec.eval.questions import RANKING_TASKS, RATING_TASKS, Bools
 from genrec.eval.top_items import tie_breaks
 from genrec.recommender import Ranking, Request, refuse_preferences
 
@@ -61,6 +62,35 @@ class PopularityRecommender:
         return Ranking(items_K, self._share_N[items_K].astype(np.float32))
 
 
+class GlobalMeanRecommender:
+    """Predicts the mean of all train ratings, whoever asks about whatever."""
+
+    tasks = RATING_TASKS
+
+    def __init__(self, dataset: Dataset, train: Bools) -> None:
+        """Average the ratings of the train events.
+
+        Raises:
+            ValueError: When no train event has a rating.
+        """
+        self._mean = float(rated_events(dataset, train).rating.mean())
+
+    def recommend(self, requests: Sequence[Request], k: int) -> list[Ranking]:
+        """Refuse: to a mean all items are alike."""
+        raise NotImplementedError(
+            "the mean rating answers 'rate' and 'preference'; it ranks no items"
+        )
+
+    def generate(self, requests: Sequence[Request]) -> list[str]:
+        """Tell the mean, such as ``"4.1327"``, to every request for a rating."""
+        for request in requests:
+            if request.task not in self.tasks:
+                raise NotImplementedError(
+                    f"the mean rating answers 'rate' and 'preference', not {request.task!r}"
+                )
+        return [f"{self._mean:.4f}" for _ in requests]
+
+
 @dataclass(frozen=True, kw_only=True)
 class MeanRatingConfig:
     """How far the mean ratings of few events are drawn to the mean of all."""
@@ -95,11 +125,7 @@ class MeanRatingRecommender:
             ValueError: When no train event has a rating.
         """
         self._config = config or MeanRatingConfig()
-        interactions = dataset.interactions
-        rated = train & ~np.isnan(interactions.rating)
-        if not rated.any():
-            raise ValueError(f"no train event of {dataset.name} has a rating to take the mean of")
-        item, rating = interactions.item[rated], interactions.rating[rated].astype(np.float64)
+        item, rating = rated_events(dataset, train)
         self._mean = float(rating.mean())
         items = len(dataset.catalogue)
         gap_N = np.bincount(item, weights=rating - self._mean, minlength=items)
@@ -124,6 +150,28 @@ class MeanRatingRecommender:
         ]
         bias = sum(gaps) / max(len(gaps) + self._config.user_shrinkage, 1e-9)
         return float(self._mean + self._bias_N[request.item] + bias)
+
+
+class RatedEvents(NamedTuple):
+    """Events that have a rating."""
+
+    item: Ints
+    rating: Floats
+
+
+def rated_events(dataset: Dataset, train: Bools) -> RatedEvents:
+    """Find the train events that have a rating.
+
+    Raises:
+        ValueError: When none has.
+    """
+    interactions = dataset.interactions
+    rated = train & ~np.isnan(interactions.rating)
+    if not rated.any():
+        raise ValueError(f"no train event of {dataset.name} has a rating to take the mean of")
+    return RatedEvents(
+        interactions.item[rated].astype(np.int64), interactions.rating[rated].astype(np.float64)
+    )
 
 
 def popularity(dataset: Dataset, train: Bools) -> Floats:

@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from genrec.data import Dataset, Split
-from genrec.data.splits import sample_events
+from genrec.data import Dataset, Split, sample_events
 from genrec.eval.harness import evaluate
 from genrec.eval.questions import RANKING_TASKS, Bools
 from genrec.eval.top_items import tie_breaks, top_items

@@ -7,12 +7,25 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from genrec.artifacts import check_same
 from genrec.config import from_dict
 from genrec.data import Dataset, Split
 from genrec.data.errors import did_you_mean
-from genrec.eval.baselines import MeanRatingConfig, MeanRatingRecommender, PopularityRecommender
+from genrec.eval.baselines import (
+    GlobalMeanRecommender,
+    MeanRatingConfig,
+    MeanRatingRecommender,
+    PopularityRecommender,
+    popularity,
+)
+from genrec.eval.content_knn import ContentKNNConfig, ContentKNNRecommender
+from genrec.eval.dense import DenseConfig, DenseRecommender
+from genrec.eval.factorization import ALSConfig, ALSRecommender, tune_als
 from genrec.eval.item_knn import ItemKNNConfig, ItemKNNRecommender, tune_item_knn
-from genrec.eval.questions import RANKING_TASKS
+from genrec.eval.lexical import BM25Config, BM25Recommender
+from genrec.eval.questions import RANKING_TASKS, RATING_TASKS
+from genrec.eval.sasrec.config import SASRecSettings
+from genrec.eval.templates import TemplateConfig, TemplateRecommender, tune_templates
 from genrec.recommender import Recommender
 
 
@@ -42,6 +55,64 @@ def _item_knn(
     return ItemKNNRecommender(dataset, split.train, tuned)
 
 
+def _content_knn(
+    dataset: Dataset, split: Split, settings: ContentKNNConfig | None, seed: int
+) -> Recommender:
+    from genrec.tokenization import item_texts, text_features
+
+    return ContentKNNRecommender(text_features(item_texts(dataset.catalogue)), settings, seed=seed)
+
+
+def _als(dataset: Dataset, split: Split, settings: ALSConfig | None, seed: int) -> Recommender:
+    tuned = settings or tune_als(dataset, split, seed=seed)
+    return ALSRecommender(dataset, split.train, tuned, seed=seed)
+
+
+def _sasrec(
+    dataset: Dataset, split: Split, settings: SASRecSettings | None, seed: int
+) -> Recommender:
+    from genrec.eval.sasrec import SASRecRecommender, train_sasrec
+
+    settings = settings or SASRecSettings()
+    if settings.path is None:
+        trained = train_sasrec(dataset, split, settings.model, settings.training, seed=seed)
+        return trained.recommender
+    recommender = SASRecRecommender.from_pretrained(settings.path)
+    check_same(
+        "catalogue", recommender.catalogue, dataset.catalogue.fingerprint,
+        ours_from=str(settings.path), theirs_from=dataset.name,
+    )  # fmt: skip
+    return recommender
+
+
+def _bm25(dataset: Dataset, split: Split, settings: BM25Config | None, seed: int) -> Recommender:
+    from genrec.tokenization import item_texts
+
+    count_N = popularity(dataset, split.train)
+    return BM25Recommender(item_texts(dataset.catalogue), settings, popularity_N=count_N, seed=seed)
+
+
+def _dense(dataset: Dataset, split: Split, settings: DenseConfig | None, seed: int) -> Recommender:
+    from genrec.tokenization import item_texts, text_features
+    from genrec.tokenization.encoders import load_text_encoder
+
+    settings = settings or DenseConfig()
+    texts = item_texts(dataset.catalogue, settings.attributes)
+    features_NF = text_features(texts, settings.encoder, cache=settings.cache)
+    return DenseRecommender(features_NF, load_text_encoder(settings.encoder), seed=seed)
+
+
+def _templates(
+    dataset: Dataset, split: Split, settings: TemplateConfig | None, seed: int
+) -> Recommender:
+    tuned = settings or tune_templates(dataset, split, seed=seed)
+    return TemplateRecommender(dataset, split.train, tuned)
+
+
+def _global_mean(dataset: Dataset, split: Split, settings: None, seed: int) -> Recommender:
+    return GlobalMeanRecommender(dataset, split.train)
+
+
 def _mean_rating(
     dataset: Dataset, split: Split, settings: MeanRatingConfig | None, seed: int
 ) -> Recommender:
@@ -51,6 +122,13 @@ def _mean_rating(
 METHODS: Final[dict[str, Method]] = {
     "popularity": Method(RANKING_TASKS, _popularity),
     "item_knn": Method(RANKING_TASKS, _item_knn, ItemKNNConfig),
+    "content_knn": Method(RANKING_TASKS, _content_knn, ContentKNNConfig),
+    "als": Method(RANKING_TASKS, _als, ALSConfig),
+    "sasrec": Method(RANKING_TASKS, _sasrec, SASRecSettings),
+    "bm25": Method(("search",), _bm25, BM25Config),
+    "dense": Method(("search",), _dense, DenseConfig),
+    "templates": Method(TemplateRecommender.tasks, _templates, TemplateConfig),
+    "global_mean": Method(RATING_TASKS, _global_mean),
     "mean_rating": Method(("rate",), _mean_rating, MeanRatingConfig),
 }
 """All methods that can be made from the data alone."""

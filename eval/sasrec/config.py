@@ -1,6 +1,7 @@
 """What a SASRec is and how it is trained."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 
@@ -96,3 +97,18 @@ class SASRecTrainingConfig:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must not be negative")
         if self.learning_rate <= 0:
             raise ValueError(f"learning_rate is {self.learning_rate}; use a small one like 1e-3")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SASRecSettings:
+    """Where a SASRec that stands beside other methods comes from."""
+
+    path: Path | None = None
+    """The model that recipes/train_sasrec.py wrote; without it one is trained when it is asked for.
+    """
+
+    model: SASRecConfig = field(default_factory=SASRecConfig)
+    """Of the one that is trained."""
+
+    training: SASRecTrainingConfig = field(default_factory=SASRecTrainingConfig)
+    """Of the one that is trained."""

@@ -27,14 +27,16 @@ class SASRecRecommender:
 
     tasks = RANKING_TASKS
 
-    def __init__(self, model: SASRec, *, batch_size: int = 256) -> None:
+    def __init__(self, model: SASRec, catalogue: str, *, batch_size: int = 256) -> None:
         """Rank with a trained model.
 
         Args:
             model: The model; it is asked on the device where it is.
+            catalogue: Fingerprint of the catalogue whose rows it knows.
             batch_size: Requests at a time.
         """
         self.model = model
+        self.catalogue = catalogue
         self._batch_size = batch_size
 
     def recommend(self, requests: Sequence[Request], k: int) -> list[Ranking]:
@@ -67,9 +69,8 @@ class SASRecRecommender:
     def save_pretrained(self, path: Path | str) -> None:
         """Write the model into a directory that appears whole or not at all."""
         with write_directory(path) as folder:
-            write_json(
-                folder / _CONFIG, {"items": self.model.start, "model": asdict(self.model.config)}
-            )
+            about = {"items": self.model.start, "catalogue": self.catalogue}
+            write_json(folder / _CONFIG, {**about, "model": asdict(self.model.config)})
             save_file(self.model.state_dict(), folder / _WEIGHTS)
 
     @classmethod
@@ -86,6 +87,6 @@ class SASRecRecommender:
         try:
             model = SASRec(SASRecConfig(**saved["model"]), saved["items"])
             model.load_state_dict(load_file(path / _WEIGHTS))
+            return cls(model.to(device), saved["catalogue"])
         except (KeyError, TypeError, ValueError, OSError, SafetensorError, RuntimeError) as error:
             raise ArtifactError(f"{path} does not hold a SASRec: {error}") from error
-        return cls(model.to(device))

@@ -17,8 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from genrec.artifacts import read_json, write_directory, write_json
-from genrec.data import Dataset, Split
-from genrec.data.splits import sample_events
+from genrec.data import Dataset, Split, sample_events
 from genrec.eval.baselines import popularity
 from genrec.eval.harness import evaluate
 from genrec.eval.sasrec.batches import NOTHING, Batch, batches, cut
@@ -118,7 +117,7 @@ class _Run:
         self._model, self._dataset, self._split = model, dataset, split
         self._training, self._seed = training, seed
         self._device = model.items.weight.device
-        self._recommender = SASRecRecommender(model)
+        self._recommender = SASRecRecommender(model, dataset.catalogue.fingerprint)
         self._validation = sample_events(split.validation, training.validation_users, seed=seed)
         self._pieces = cut(
             dataset.interactions, split.train, max_items=model.config.max_items, start=model.start

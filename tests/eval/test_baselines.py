@@ -13,6 +13,7 @@ from genrec.eval import (
     evaluate,
     tune_item_knn,
 )
+from genrec.eval.baselines import GlobalMeanRecommender
 from genrec.recommender import Recommender, Request
 from tests.eval.written import written
 from tests.real_data import real_data
@@ -142,10 +143,23 @@ def test_mean_ratings_refuse_to_rank_and_to_explain():
         recommender.generate([Request(task="explain", item=1)])
 
 
-def test_data_without_ratings_have_no_mean():
+@pytest.mark.parametrize("kind", [MeanRatingRecommender, GlobalMeanRecommender])
+def test_data_without_ratings_have_no_mean(kind):
     dataset = written({"ann": [0, 1]})
     with pytest.raises(ValueError, match="no train event of written has a rating"):
-        MeanRatingRecommender(dataset, all_events(dataset))
+        kind(dataset, all_events(dataset))
+
+
+def test_the_global_mean_is_that_of_the_train_ratings_for_everybody():
+    dataset = written({"ann": [0, 1, 2], "bob": [3]}, ratings={"ann": [5, None, 3], "bob": [1]})
+    train = np.array([True, True, True, False])
+    recommender = GlobalMeanRecommender(dataset, train)
+    requests = [Request(task="rate", item=3), Request(task="preference", review="awful")]
+    assert recommender.generate(requests) == ["4.0000", "4.0000"]
+    with pytest.raises(NotImplementedError, match="not 'explain'"):
+        recommender.generate([Request(task="explain", item=0)])
+    with pytest.raises(NotImplementedError, match="ranks no items"):
+        recommender.recommend([Request()], 3)
 
 
 @pytest.mark.parametrize(

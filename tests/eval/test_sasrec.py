@@ -208,7 +208,7 @@ def test_a_sampled_softmax_learns_them_too(logq):
 def test_a_ranking_is_that_of_all_scores_whatever_stands_beside_it(histories, batch_size):
     model = tiny_model()
     requests = [Request(history=tuple(history), exclude=(2, 3)) for history in histories]
-    rankings = SASRecRecommender(model, batch_size=batch_size).recommend(requests, 5)
+    rankings = SASRecRecommender(model, "", batch_size=batch_size).recommend(requests, 5)
     for request, ranking in zip(requests, rankings, strict=True):
         read = [ITEMS, *request.history][-TINY.max_items :]
         with torch.no_grad():
@@ -230,6 +230,7 @@ def test_what_is_saved_ranks_as_before(trained, tmp_path):
         assert ours.items.tolist() == theirs.items.tolist()
         assert ours.scores.tolist() == theirs.scores.tolist()
     assert again.model.config == TINY
+    assert again.catalogue == trained[0].catalogue.fingerprint
 
 
 def test_a_directory_without_a_model_is_refused(trained, tmp_path):
@@ -297,7 +298,7 @@ def test_data_without_anything_to_validate_on_are_refused():
 
 
 def test_it_is_a_recommender_that_only_ranks():
-    recommender = SASRecRecommender(tiny_model())
+    recommender = SASRecRecommender(tiny_model(), "")
     assert isinstance(recommender, Recommender)
     with pytest.raises(NotImplementedError, match="only ranks items"):
         recommender.generate([Request(task="rate")])

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from genrec.data import DataError, Dataset
-from genrec.eval.templates import TemplateConfig, TemplateRecommender
+from genrec.data import DataError, Dataset, leave_one_out
+from genrec.eval.templates import TemplateConfig, TemplateRecommender, tune_templates
 from genrec.recommender import Recommender, Request
 from tests.eval.written import written
 
@@ -82,6 +82,11 @@ def test_a_hint_brings_the_sentences_that_hold_it_to_the_front():
 def test_only_train_events_are_read():
     dataset = shop(ann=[FINE], bob=[LOUD], cid=[LOUD])
     assert explain(templates(dataset, np.array([True, False, False])), 0) == FINE
+
+
+def test_tuning_finds_how_many_sentences_people_write():
+    dataset = shop(**{f"user {u}": [f"{FINE} {WARM}"] * 4 for u in range(5)})
+    assert tune_templates(dataset, leave_one_out(dataset.interactions)).sentences == 2
 
 
 def test_what_cannot_be_done_is_refused():
