@@ -11,11 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genrec.decoding import Beams, Constraints, ItemSet, TokenTrie, search
+from genrec.decoding import Beams, Boosts, Constraints, ItemSet, Policy, TokenTrie, search
 from genrec.decoding.trie import TrieLevel
+from genrec.recommender import Diversity, Sampling
 from genrec.semantic_ids import SemanticIds
 
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
+Ints = np.ndarray[Any, np.dtype[np.int64]]
 
 
 class Index(NamedTuple):
@@ -42,25 +44,59 @@ def build(items: int, sizes: tuple[int, ...], *, seed: int) -> Index:
     return Index(trie, time.perf_counter() - start)
 
 
-def mask_seconds(trie: TokenTrie, *, requests: int, beams: int, repeats: int = 50) -> float:
+def mask_seconds(
+    trie: TokenTrie,
+    *,
+    requests: int,
+    beams: int,
+    constraints: Constraints | None = None,
+    repeats: int = 50,
+) -> float:
     """Time all that the constraint adds to a search: what may follow each beam, and the mask.
 
     The beams are at nodes drawn at random; every level takes its fastest run.
+
+    Args:
+        trie: The catalogue.
+        requests: Requests of the batch.
+        beams: Beams of each.
+        constraints: What each request may name, such as :func:`usual_constraints`; ``None`` lets
+            all name every item.
+        repeats: Runs of each level.
     """
     total, parents = 0.0, 1
     for level in trie.levels:
         width = min(beams, parents)
         node_BW = torch.randint(parents, (requests, width), device=trie.device)
         score_BWC = torch.zeros(requests, width, level.width, device=trie.device)
-        total += min(_seconds(level, node_BW, score_BWC) for _ in range(repeats))
+        runs = [_seconds(level, node_BW, score_BWC, constraints) for _ in range(repeats)]
+        total += min(runs)
         parents = len(level.token_M)
     return total
 
 
-def _seconds(level: TrieLevel, node_BW: Tensor, score_BWC: Tensor) -> float:
+def _seconds(
+    level: TrieLevel, node_BW: Tensor, score_BWC: Tensor, constraints: Constraints | None
+) -> float:
+    """Time one level; on a GPU as the mean of some runs, so that the wait for it counts little."""
+    on_gpu = node_BW.device.type == "cuda"
+    runs = 20 if on_gpu else 1
     start = time.perf_counter()
-    score_BWC.masked_fill(~level.children(node_BW).is_present, -torch.inf).amax().item()
-    return time.perf_counter() - start
+    for _ in range(runs):
+        child_BWC, is_allowed_BWC, _ = level.children(node_BW)
+        if constraints is not None:
+            is_allowed_BWC = is_allowed_BWC & (constraints.count(*level.ranks(child_BWC)) > 0)
+        masked_BWC = score_BWC.masked_fill(~is_allowed_BWC, -torch.inf)
+    masked_BWC.amax().item()  # which waits for the device
+    return (time.perf_counter() - start) / runs
+
+
+def usual_constraints(trie: TokenTrie, *, requests: int, seed: int) -> Constraints:
+    """Hold every request to nine items of ten, which are in stock, but for 50 that it has seen."""
+    rng = np.random.default_rng(seed)
+    stock = ItemSet.from_mask(trie, rng.random(len(trie)) < 0.9)
+    seen = [rng.integers(len(trie), size=50) for _ in range(requests)]
+    return Constraints.from_items(trie, exclude=seen, within=[stock] * requests)
 
 
 @dataclass
@@ -92,25 +128,60 @@ class Checked(NamedTuple):
 
 
 def check_beams(trie: TokenTrie, *, at_least: int, seed: int, requests: int = 32) -> Checked:
-    """Search under random constraints, and count beams that are invalid, twice, outside or missing.
+    """Search under random terms, and count beams that are invalid, twice, outside or missing.
 
     Every request has its own set of items it may name, of any size from one item to all, by a mix
-    of the ways to say so; what is allowed is worked out again from the raw sets.
+    of the ways to say so; what is allowed is worked out again from the raw sets. Some requests
+    boost items, some are to be diverse and some draw theirs.
     """
     rng = np.random.default_rng(seed)
     noise = Noise(requests, trie.vocabulary_end, torch.Generator().manual_seed(seed))
+    first_N = _first_codes(trie)
     looked_at = invalid = 0
     while looked_at < at_least:
         allowed, constraints = _random_constraints(trie, requests, rng)
+        policy = _random_policy(trie, requests, rng)
+        diversity = policy.diversity or [None] * requests
         beams = int(rng.integers(1, 100))
-        found = search(noise, trie, beams=beams, constraints=constraints)
-        for items_K, allowed_N in zip(found.items_BK.numpy(), allowed, strict=True):
+        found = search(noise, trie, beams=beams, constraints=constraints, policy=policy)
+        for items_K, allowed_N, quota in zip(
+            found.items_BK.numpy(), allowed, diversity, strict=True
+        ):
             named = items_K[items_K >= 0]
-            # Every beam leads to an allowed item, so a short ranking is one that lost some.
-            missing = min(beams, int(allowed_N.sum())) - len(np.unique(named))
-            invalid += int((~allowed_N[named]).sum()) + abs(missing)
+            invalid += int((~allowed_N[named]).sum()) + len(named) - len(np.unique(named))
+            if quota is None:
+                # Every beam leads to an allowed item, so a short ranking is one that lost some.
+                invalid += min(beams, int(allowed_N.sum())) - len(named)
+            else:
+                alike = np.bincount(first_N[named])
+                invalid += int((alike - quota.at_most).clip(0).sum())
             looked_at += len(named)
     return Checked(looked_at, invalid)
+
+
+def _first_codes(trie: TokenTrie) -> Ints:
+    """Number the first code of every item, by its row."""
+    bounds = trie.levels[0].rank_bounds.numpy()
+    return np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))[trie.rank_N.numpy()]
+
+
+def _random_policy(trie: TokenTrie, requests: int, rng: np.random.Generator) -> Policy:
+    """Let a third of the requests each boost items, be diverse, or draw by chance."""
+    kinds = rng.integers(3, size=requests)
+    boosts = [
+        {int(item): float(rng.normal()) for item in rng.integers(len(trie), size=9)}
+        if kind == 0
+        else {}
+        for kind in kinds
+    ]
+    return Policy(
+        boosts=Boosts.from_items(trie, boosts),
+        diversity=[Diversity(at_most=2) if kind == 1 else None for kind in kinds],
+        sampling=[
+            Sampling(temperature=2.0, seed=int(rng.integers(1 << 30))) if kind == 2 else None
+            for kind in kinds
+        ],
+    )
 
 
 def _random_constraints(
