@@ -51,9 +51,17 @@ def load_recommender(
         )
     if fixed_shapes:
         raise ValueError("vLLM fixes shapes by itself; leave fixed_shapes out")
+    renderer = load_renderer(path)
+    pictures = None
+    if renderer.config.pictures:
+        bundle = load_bundle(path, dtype=dtype)
+        pictures = load_pictures(path, bundle, progress=progress)
+        # vLLM has the decoder; only the encoder is needed here, for pictures of items to come.
+        bundle.model.language_model = None
     return VLLMRecommender(
-        model_directory(path), load_renderer(path), config=vllm, dtype=dtype, beams=beams,
+        model_directory(path), renderer, config=vllm, dtype=dtype, beams=beams,
         batch_size=batch_size, progress=progress, calibration=load_calibration(path),
+        pictures=pictures,
     )  # fmt: skip
 
 

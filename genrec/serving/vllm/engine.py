@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 from transformers import AutoConfig
 
+from genrec.models import FlamingoConfig
 from genrec.optional import require
 from genrec.prompts import Renderer
 from genrec.serving.vllm.config import VLLMConfig
@@ -16,10 +18,28 @@ from genrec.serving.vllm.config import VLLMConfig
 log = logging.getLogger(__name__)
 
 
+class PromptPicture(NamedTuple):
+    """A picture in a prompt."""
+
+    key: str
+    """Tells it from all other pictures."""
+
+    features_SD: Tensor
+    """What the model's picture encoder makes of it."""
+
+    offset: int
+    """The first token that sees it."""
+
+    length: int
+    """How many tokens do."""
+
+
 class Prompt(NamedTuple):
     """A prompt as vLLM takes it."""
 
     tokens: list[int]
+    pictures: tuple[PromptPicture, ...] = ()
+    """In the order of their tokens."""
 
     def then(self, path: Sequence[int]) -> "Prompt":
         """Go on with some tokens."""
@@ -50,6 +70,9 @@ class Engine:
                 f"{path} holds an encoder-decoder, but vLLM runs decoders alone; "
                 "use the engine 'transformers'"
             )
+        self.sees = isinstance(shape, FlamingoConfig)
+        if self.sees:
+            importlib.import_module("genrec.serving.vllm.flamingo").refuse_unknown(shape)
         on_cpu = importlib.import_module("vllm.platforms").current_platform.is_cpu()
         memory = config.kv_cache_memory_bytes
         if memory is None and on_cpu:
@@ -68,7 +91,8 @@ class Engine:
             pipeline_parallel_size=config.pipeline_parallel_size,
             data_parallel_size=config.data_parallel_size,
             distributed_executor_backend=config.distributed_executor_backend,
-            enforce_eager=config.enforce_eager,
+            # Which tokens see a picture is decided anew at each step, so nothing may be compiled.
+            enforce_eager=config.enforce_eager or self.sees,
             enable_prefix_caching=True,
             # Only whole blocks are found again, so that long ones (128 on a CPU) cost time.
             block_size=32 if on_cpu else None,
@@ -157,6 +181,17 @@ class Engine:
         )
 
     def _run(self, prompts: Sequence[Prompt], options: Sequence[object]) -> list[Any]:
-        inputs = [{"prompt_token_ids": prompt.tokens} for prompt in prompts]
-        outputs = self._llm.generate(inputs, options, use_tqdm=False)
+        outputs = self._llm.generate(list(map(_input, prompts)), options, use_tqdm=False)
         return [output.outputs[0] for output in outputs]
+
+
+def _input(prompt: Prompt) -> dict[str, Any]:
+    """Write a prompt as vLLM's input."""
+    if not prompt.pictures:
+        return {"prompt_token_ids": prompt.tokens}
+    return {
+        "prompt_token_ids": prompt.tokens,
+        "multi_modal_data": {"image": [picture[1:] for picture in prompt.pictures]},
+        # How many tokens see it is part of what vLLM keeps by this name.
+        "multi_modal_uuids": {"image": [f"{p.key}-{p.length}" for p in prompt.pictures]},
+    }

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from vllm.forward_context import set_forward_context
+from vllm.multimodal.utils import group_and_batch_mm_kwargs
 from vllm.v1.attention.backend import CommonAttentionMetadata
 
 LOGITS_AT_ONCE = 2**26
@@ -35,6 +36,9 @@ class CachedPrompt(NamedTuple):
     length: int
     blocks: tuple[int, ...]
     """Blocks of the cache that hold it, in order."""
+
+    seen: Any = None
+    """The picture that its last token sees, as vLLM's item of that kind."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +186,13 @@ class PagedModel:
         self.block_size = int(runner.kv_cache_config.kv_cache_groups[0].kv_cache_spec.block_size)
 
     def hidden(
-        self, token_R: Tensor, position_R: Tensor, table_RM: Tensor, *, longest: int
+        self,
+        token_R: Tensor,
+        position_R: Tensor,
+        table_RM: Tensor,
+        *,
+        longest: int,
+        seen: Sequence[Any] = (),
     ) -> Tensor:
         """Return the hidden states after one token of every row, of shape (R, D).
 
@@ -191,6 +201,7 @@ class PagedModel:
             position_R: Where in their sequences they stand; what comes before is in the cache.
             table_RM: The blocks of every sequence.
             longest: At least the length of the longest sequence.
+            seen: The picture that each token sees, or ``None``; empty where none sees any.
         """
         rows = len(token_R)
         # vLLM's kernels read memory in one piece, whatever strides a tensor has.
@@ -221,9 +232,7 @@ class PagedModel:
             slots |= dict.fromkeys(names, slot_R)
         inputs: dict[str, Tensor | None] = {"input_ids": token_R, "inputs_embeds": None}
         if self._runner.supports_mm_inputs:
-            # What vLLM does with text for a model that sees; codes belong to no picture.
-            embedded = self._runner.model.embed_input_ids(token_R)
-            inputs = {"input_ids": None, "inputs_embeds": embedded}
+            inputs = {"input_ids": None, "inputs_embeds": self._embed(token_R, seen)}
         with set_forward_context(
             metadata, self._runner.vllm_config, num_tokens=rows, slot_mapping=slots
         ):
@@ -231,6 +240,20 @@ class PagedModel:
                 positions=position_R, intermediate_tensors=None, **inputs
             )
         return hidden_RD
+
+    def _embed(self, token_R: Tensor, seen: Sequence[Any]) -> Tensor:
+        """Embed tokens for a model that sees, as vLLM's own steps do."""
+        model = self._runner.model
+        items = [("image", item) for item in seen if item is not None]
+        rows = []
+        for _, _, inputs in group_and_batch_mm_kwargs(items, device=self.device):
+            # A picture gives a row for each of its tokens; of these one is here.
+            rows += [rows_TX[:1] for rows_TX in model.embed_multimodal(**inputs)]
+        is_seeing_R = torch.tensor([item is not None for item in seen], dtype=torch.bool)
+        embedded_RD: Tensor = model.embed_input_ids(
+            token_R, rows or None, is_multimodal=is_seeing_R.to(self.device) if rows else None
+        )
+        return embedded_RD
 
     def log_probs(self, hidden_RD: Tensor, next_RC: Tensor) -> Tensor:
         """Return log-probabilities of tokens in the whole vocabulary, float32 of shape (R, C)."""
@@ -258,6 +281,7 @@ class PagedScorer:
         self._tails = tails
         self._last_B1 = torch.tensor([[prompt.last_token] for prompt in prompts], device=device)
         self._length_B1 = torch.tensor([[prompt.length] for prompt in prompts], device=device)
+        self._seen = [prompt.seen for prompt in prompts]
         self._longest = max(prompt.length for prompt in prompts)
         self._slot_BW = torch.zeros_like(self._last_B1)
 
@@ -275,7 +299,7 @@ class PagedScorer:
         table_BWM = table_BKM.take_along_dim(self._slot_BW[..., None], dim=1)
         hidden_RD = self._model.hidden(
             token_BW.flatten(), position_BW.flatten(), table_BWM.flatten(0, 1),
-            longest=self._longest + codes,
+            longest=self._longest + codes, seen=self._seen if codes == 0 else (),
         )  # fmt: skip
         return self._model.log_probs(hidden_RD, next_BWC.flatten(0, 1)).view(next_BWC.shape)
 

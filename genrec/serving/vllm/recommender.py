@@ -9,12 +9,15 @@ import torch
 from tqdm import tqdm
 
 from genrec.decoding import choose_items, score_answers
+from genrec.models import PictureStore
+from genrec.models.picture_inputs import PictureSource
 from genrec.prompts import Answer, Renderer
 from genrec.recommender import Ranking, Rating, Request
 from genrec.serving.ratings import Calibration, Floats
 from genrec.serving.vllm.beams import PromptScorer, make_route
 from genrec.serving.vllm.config import VLLMConfig
 from genrec.serving.vllm.engine import Engine, Prompt
+from genrec.serving.vllm.pictures import PromptPictures
 
 
 class VLLMRecommender:
@@ -36,6 +39,7 @@ class VLLMRecommender:
         phrasing: int | None = 0,
         progress: bool = False,
         calibration: Calibration | None = None,
+        pictures: PictureSource | None = None,
     ) -> None:
         """Start vLLM and build the index of the catalogue.
 
@@ -49,6 +53,7 @@ class VLLMRecommender:
             phrasing: Which prompt of each task to use; ``None`` takes the unseen one.
             progress: Whether to show a bar.
             calibration: How to read the model's probabilities of ratings; as they are by default.
+            pictures: Where the pictures of prompts come from, for a model that sees them.
         """
         self._renderer = renderer
         self._beams = beams
@@ -57,6 +62,7 @@ class VLLMRecommender:
         self._progress = progress
         self._calibration = calibration or Calibration(scale=renderer.config.rating_scale)
         self._calibration.check_scale(renderer.config.rating_scale)
+        self._pictures = PromptPictures(pictures)
         self._engine = Engine(path, renderer, config or VLLMConfig(), dtype)
         self._beam_route = make_route(self._engine, renderer)
 
@@ -69,9 +75,20 @@ class VLLMRecommender:
         """Return a recommender over another catalogue that asks the same vLLM.
 
         Both may be used, by one thread at a time; to close one closes both.
+
+        Raises:
+            TypeError: When the pictures cannot follow.
         """
         other = copy.copy(self)
         other._renderer = renderer
+        source = self._pictures.source
+        if source is not None:
+            if not isinstance(source, PictureStore):
+                raise TypeError(
+                    f"{type(source).__name__} knows the pictures of one catalogue only; "
+                    "use a PictureStore"
+                )
+            other._pictures = PromptPictures(source.following(renderer.catalogue))
         other._beam_route = make_route(self._engine, renderer)
         return other
 
@@ -169,5 +186,6 @@ class VLLMRecommender:
 
     def _prompts(self, requests: Sequence[Request]) -> list[Prompt]:
         render = self._renderer.render
-        examples = [render(request, phrasing=self._phrasing) for request in requests]
-        return [Prompt(example.prompt.tolist()) for example in examples]
+        return self._pictures.prompts(
+            [render(request, phrasing=self._phrasing) for request in requests]
+        )

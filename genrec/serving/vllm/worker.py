@@ -166,6 +166,15 @@ class Batch:
     error: str | None = None
 
 
+def _seen_by(pictures: Sequence[Any], token: int) -> Any:
+    """Find the picture that a token sees, if it sees one."""
+    for picture in pictures:
+        first = picture.mm_position.offset
+        if first <= token < first + picture.mm_position.length:
+            return picture.data
+    return None
+
+
 class BeamHost:
     """Follows vLLM's steps and searches beams for the prompts that are marked."""
 
@@ -210,8 +219,9 @@ class BeamHost:
             marked = new.sampling_params and (new.sampling_params.extra_args or {}).get(MARK)
             if marked:
                 ticket, row = marked
-                tokens = new.prompt_token_ids
-                prompt = CachedPrompt(tokens[-1], len(tokens), tuple(new.block_ids[0]))
+                tokens, blocks = new.prompt_token_ids, tuple(new.block_ids[0])
+                seen = _seen_by(new.mm_features, len(tokens) - 1)
+                prompt = CachedPrompt(tokens[-1], len(tokens), blocks, seen)
                 self._waiting[new.req_id] = Waiting(ticket, row, prompt, new.num_computed_tokens)
         cached = scheduled.scheduled_cached_reqs
         for name, blocks, computed in zip(
