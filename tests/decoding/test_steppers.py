@@ -1,7 +1,11 @@
 """Real architectures, tiny and random, against transformers' own constrained beam search."""
 
+import math
+
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model
 from transformers import BloomConfig, BloomForCausalLM, MambaConfig, MambaForCausalLM
 
@@ -44,7 +48,7 @@ def test_every_architecture_runs_in_the_cheapest_way_that_it_allows(kind, attent
     assert type(make_stepper(model, *prompts_for(kind))) is stepper
 
 
-@pytest.mark.parametrize("beams", [1, 5, 20])
+@pytest.mark.parametrize("beams", [1, 5, 20, 50])
 @pytest.mark.parametrize(("kind", "attention", "_"), MODELS)
 def test_beams_are_those_of_transformers(kind, attention, _, beams):
     model = tiny_model(kind, attention=attention)
@@ -54,6 +58,38 @@ def test_beams_are_those_of_transformers(kind, attention, _, beams):
     assert found.items_BK.tolist() == items.tolist()
     if scores is not None:
         torch.testing.assert_close(found.log_probs_BK, scores, atol=1e-4, rtol=0)
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    kind=st.sampled_from(["llama", "qwen3", "t5"]),
+    sizes=st.lists(st.integers(2, 7), min_size=2, max_size=4),
+    lengths=st.lists(st.integers(1, 9), min_size=1, max_size=3),
+    beams=st.sampled_from([1, 5, 20, 50]),
+    seed=st.integers(0, 2**16),
+    data=st.data(),
+)
+def test_beams_are_those_of_transformers_whatever_the_catalogue(
+    kind, sizes, lengths, beams, seed, data
+):
+    ids = random_ids(data.draw(st.integers(1, min(90, math.prod(sizes)))), sizes, seed=seed)
+    model = tiny_model(kind, seed=seed)
+    prompts, mask = prompts_for(
+        kind, data.draw(st.lists(st.integers(1, 9), min_size=1, max_size=3))
+    )
+    found = beam_search(
+        model, TokenTrie.from_semantic_ids(ids, FIRST_TOKEN), prompts, mask, beams=beams
+    )
+    if beams < len(ids):
+        items, _ = transformers_beam_search(model, ids, prompts, mask, beams)
+        assert found.items_BK.tolist() == items.tolist()
+    for request, (items_K, scores_K) in enumerate(zip(*found, strict=True)):
+        scores = score_items(model, ids, prompts[request][mask[request].bool()])
+        if beams >= len(ids):  # all items there are, in the order of their scores
+            assert items_K[len(ids) :].eq(-1).all()
+            items_K, scores_K = items_K[: len(ids)], scores_K[: len(ids)]
+            assert items_K.tolist() == scores.argsort(descending=True).tolist()
+        torch.testing.assert_close(scores_K, scores[items_K], atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen3", "neox", "mistral", "t5"])

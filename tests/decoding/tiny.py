@@ -92,16 +92,18 @@ def random_ids(items: int, sizes: Sequence[int], *, seed: int = 0, unique: bool 
     return SemanticIds(codes, tuple(sizes))
 
 
-def item_tokens(ids: SemanticIds) -> list[tuple[int, ...]]:
+def item_tokens(ids: SemanticIds, first_token: int = FIRST_TOKEN) -> list[tuple[int, ...]]:
     """Write every item's ID as vocabulary ids."""
-    starts = list(itertools.accumulate(ids.codebook_sizes[:-1], initial=FIRST_TOKEN))
+    starts = list(itertools.accumulate(ids.codebook_sizes[:-1], initial=first_token))
     return [tuple(row) for row in (ids.codes_NL + np.array(starts)).tolist()]
 
 
-def continuations(ids: SemanticIds) -> dict[tuple[int, ...], list[int]]:
+def continuations(
+    ids: SemanticIds, first_token: int = FIRST_TOKEN
+) -> dict[tuple[int, ...], list[int]]:
     """Map every beginning of an ID to the tokens that follow it in some item."""
     follow: dict[tuple[int, ...], set[int]] = {}
-    for tokens in item_tokens(ids):
+    for tokens in item_tokens(ids, first_token):
         for end in range(len(tokens)):
             follow.setdefault(tokens[:end], set()).add(tokens[end])
     return {beginning: sorted(tokens) for beginning, tokens in follow.items()}
@@ -151,10 +153,15 @@ def plain_beam_search(model: TableModel, request: int, ids, items, beams: int):
     return [row for path in front for row in tokens if tokens[row] == path][:beams]
 
 
-def transformers_beam_search(model, ids, prompts, mask, beams: int, **constraint):
-    """Let transformers search, by ``prefix_allowed_tokens_fn`` unless told another constraint."""
+def transformers_beam_search(
+    model, ids, prompts, mask, beams: int, *, first_token=FIRST_TOKEN, shown=None, **constraint
+):
+    """Let transformers search, by ``prefix_allowed_tokens_fn`` unless told another constraint.
+
+    ``shown`` is what the model reads beside the prompts.
+    """
     prompt_length = 1 if model.config.is_encoder_decoder else prompts.shape[1]
-    follow = continuations(ids)
+    follow = continuations(ids, first_token)
     constraint = constraint or {
         "prefix_allowed_tokens_fn": lambda _, tokens: follow[tuple(tokens[prompt_length:].tolist())]
     }
@@ -169,9 +176,10 @@ def transformers_beam_search(model, ids, prompts, mask, beams: int, **constraint
         output_scores=True,
         # A single beam is a greedy search, which knows no length penalty.
         **({"length_penalty": 0.0} if beams > 1 else {}),
+        **(shown or {}),
         **constraint,
     )
-    row_of = {tokens: row for row, tokens in enumerate(item_tokens(ids))}
+    row_of = {tokens: row for row, tokens in enumerate(item_tokens(ids, first_token))}
     items = [row_of[tuple(tokens)] for tokens in output.sequences[:, -ids.levels :].tolist()]
     scores = None if beams == 1 else output.sequences_scores.view(len(prompts), beams)
     return torch.tensor(items).view(len(prompts), beams), scores
