@@ -1,6 +1,7 @@
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,11 +11,12 @@ from genrec.decoding import (
     Boosts,
     Constraints,
     Policy,
+    TermsReader,
     TokenTrie,
     search,
 )
-from genrec.recommender import Diversity, Sampling
-from tests.decoding.tiny import FIRST_TOKEN, item_tokens, random_ids, table_model
+from genrec.recommender import Diversity, Request, Sampling, Subset
+from tests.decoding.tiny import FIRST_TOKEN, TableModel, item_tokens, random_ids, table_model
 
 WIDE = 200
 """More beams than any catalogue here has items, so that a search is exhaustive."""
@@ -236,3 +238,72 @@ def test_boosts_and_sampling_are_refused_together():
     Policy(boosts=boosts, sampling=[Sampling(), None])
     with pytest.raises(ValueError, match="request 1: boosts and sampling cannot be combined"):
         Policy(boosts=boosts, sampling=[None, Sampling()])
+
+
+# Requests of one batch
+
+
+KINDS = st.fixed_dictionaries({
+    "boosts": st.dictionaries(st.integers(0, 29), st.floats(-4, 4, width=32), max_size=5),
+    "at_most": st.none() | st.integers(1, 3),
+    "seed": st.none() | st.integers(0, 99),
+    "exclude": st.sets(st.integers(0, 29), max_size=20),
+})  # fmt: skip
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    kinds=st.lists(KINDS, min_size=1, max_size=4), beams=st.integers(1, 40), seed=st.integers(0, 99)
+)
+def test_every_request_gets_what_it_asks_for_whatever_the_others_ask(kinds, beams, seed):
+    ids = random_ids(30, (3, 3, 4), seed=seed, unique=False)
+    table = table_model(len(kinds), 3, seed=seed).table
+    requests = [
+        Request(
+            exclude=tuple(kind["exclude"]),
+            boosts=() if kind["seed"] is not None else tuple(kind["boosts"].items()),
+            diversity=None if kind["at_most"] is None else Diversity(at_most=kind["at_most"]),
+            sampling=None if kind["seed"] is None else Sampling(seed=kind["seed"]),
+        )
+        for kind in kinds
+    ]
+    reader = TermsReader(trie_of(ids))
+
+    def ask(rows):
+        constraints, policy = reader.read(requests).of(torch.tensor(rows))
+        model = TableModel(table[rows])
+        return search(model, trie_of(ids), beams=beams, constraints=constraints, policy=policy)
+
+    together = ask(list(range(len(kinds))))
+    for row, request in enumerate(requests):
+        alone = ask([row])
+        assert alone.items_BK[0].tolist() == together.items_BK[row].tolist()
+        items = [item for item in alone.items_BK[0].tolist() if item >= 0]
+        assert len(set(items)) == len(items)
+        assert not set(items) & set(request.exclude)
+        if request.diversity is None:
+            assert len(items) == min(beams, 30 - len(request.exclude))
+        else:
+            counts = np.bincount(ids.codes_NL[items, 0])
+            assert counts.max() <= request.diversity.at_most
+
+
+def test_sets_are_counted_once_and_forgotten_with_their_last_request():
+    reader = TermsReader(trie_of(random_ids(30, (3, 3, 4))))
+    stock = Subset(np.arange(30) < 10)
+    reader.read([Request(within=stock), Request(within=stock)])
+    found = reader.read([Request(within=stock)]).constraints
+    assert found.below_SN1.data_ptr() == next(iter(reader._sets.values())).below_N1.data_ptr()
+    del stock, found
+    assert not len(reader._sets)
+
+
+def test_a_set_of_another_catalogue_is_refused():
+    reader = TermsReader(trie_of(random_ids(30, (3, 3, 4))))
+    with pytest.raises(ValueError, match=r"shape \(31,\), but the catalogue has 30 items"):
+        reader.read([Request(within=Subset(np.ones(31, dtype=bool)))])
+
+
+def test_policies_for_different_numbers_of_requests_are_refused():
+    with pytest.raises(ValueError, match="`diversity` for 1 and `sampling` for 2"):
+        Policy(diversity=[None], sampling=[None, Sampling()])
