@@ -58,6 +58,11 @@ class Comparison(NamedTuple):
     """What the first run is; ``"cannot tell"`` where the corrected p-value is too high. Where the
     metric has no better and worse, it is ``"higher"`` or ``"lower"``."""
 
+    def corrected(self, p_adjusted: float, *, level: float = LEVEL) -> "Comparison":
+        """Correct it over more comparisons than its own: the verdict holds only if it is sure."""
+        verdict = self.verdict if p_adjusted <= 1 - level else "cannot tell"
+        return self._replace(p_adjusted=p_adjusted, verdict=verdict)
+
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
