@@ -4,17 +4,21 @@ Shape letters in this file: B requests, I events, N items, U users.
 """
 
 import itertools
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from genrec.data import Dataset
+from genrec.data import Dataset, Split, sample_events
+from genrec.eval.harness import evaluate
 from genrec.eval.intervals import Floats, Ints
 from genrec.eval.questions import RANKING_TASKS, RATING_TASKS, Bools
 from genrec.eval.top_items import tie_breaks
 from genrec.recommender import Ranking, Request, refuse_preferences
+
+log = logging.getLogger(__name__)
 
 
 class PopularityRecommender:
@@ -150,6 +154,29 @@ class MeanRatingRecommender:
         ]
         bias = sum(gaps) / max(len(gaps) + self._config.user_shrinkage, 1e-9)
         return float(self._mean + self._bias_N[request.item] + bias)
+
+
+def tune_mean_rating(
+    dataset: Dataset, split: Split, *, users: int = 1000, seed: int = 0
+) -> MeanRatingConfig:
+    """Choose the shrinkages with the lowest RMSE on the validation events, from a small grid.
+
+    Args:
+        dataset: The data.
+        split: What to learn from and what to validate on; the test events are not touched.
+        users: Validate on so many events at most.
+        seed: Draws them.
+    """
+    events = sample_events(split.validation, users, seed=seed)
+    errors: dict[MeanRatingConfig, float] = {}
+    for item, user in itertools.product([3.0, 10.0, 100.0, 1000.0], repeat=2):
+        config = MeanRatingConfig(item_shrinkage=item, user_shrinkage=user)
+        recommender = MeanRatingRecommender(dataset, split.train, config)
+        results = evaluate(recommender, dataset, events, tasks=("rate",), train=split.train)
+        errors[config] = results["rate"].statistics.values["rmse"]
+    best = min(errors, key=lambda config: errors[config])
+    log.info("mean ratings validate best, with an RMSE of %.4f, as %s", errors[best], best)
+    return best
 
 
 class RatedEvents(NamedTuple):

@@ -17,6 +17,7 @@ from genrec.eval.baselines import (
     MeanRatingRecommender,
     PopularityRecommender,
     popularity,
+    tune_mean_rating,
 )
 from genrec.eval.content_knn import ContentKNNConfig, ContentKNNRecommender
 from genrec.eval.dense import DenseConfig, DenseRecommender
@@ -116,7 +117,8 @@ def _global_mean(dataset: Dataset, split: Split, settings: None, seed: int) -> R
 def _mean_rating(
     dataset: Dataset, split: Split, settings: MeanRatingConfig | None, seed: int
 ) -> Recommender:
-    return MeanRatingRecommender(dataset, split.train, settings)
+    tuned = settings or tune_mean_rating(dataset, split, seed=seed)
+    return MeanRatingRecommender(dataset, split.train, tuned)
 
 
 METHODS: Final[dict[str, Method]] = {

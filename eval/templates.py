@@ -104,11 +104,10 @@ class TemplateRecommender:
             raise NotImplementedError(
                 f"templates answer {', '.join(self.tasks)}, not {request.task!r}"
             )
-        groups = [
-            group for group in self._groups(request.item, request.rating) if group in self._said
-        ]
+        rating = request.rating if request.task == "explain_rated" else None
+        groups = [group for group in self._groups(request.item, rating) if group in self._said]
         share = {sentence: self._share(groups, sentence) for sentence in self._heard(groups)}
-        hint = (request.hint or "").lower()
+        hint = (request.hint or "").lower() if request.task == "explain_hint" else ""
         ranked = sorted(share, key=lambda said: (hint not in said.lower(), -share[said], said))
         return " ".join(ranked[: self._config.sentences])
 

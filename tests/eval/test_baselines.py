@@ -13,7 +13,7 @@ from genrec.eval import (
     evaluate,
     tune_item_knn,
 )
-from genrec.eval.baselines import GlobalMeanRecommender
+from genrec.eval.baselines import GlobalMeanRecommender, tune_mean_rating
 from genrec.recommender import Recommender, Request
 from tests.eval.written import written
 from tests.real_data import real_data
@@ -132,6 +132,16 @@ def test_an_item_without_ratings_gets_the_mean_of_all():
     dataset = written({"ann": [0, 1]}, ratings={"ann": [5, 3]})
     recommender = MeanRatingRecommender(dataset, all_events(dataset))
     assert recommender.generate([Request(task="rate", item=7)]) == ["4.0000"]
+
+
+def test_tuning_trusts_the_biases_that_predict():
+    draw = np.random.default_rng(0)
+    kind = draw.integers(1, 6, size=12)  # each item has its rating, whoever asks
+    met = {f"user {u}": draw.permutation(12)[:6].tolist() for u in range(40)}
+    dataset = written(met, ratings={user: kind[items].tolist() for user, items in met.items()})
+    config = tune_mean_rating(dataset, leave_one_out(dataset.interactions))
+    assert config.item_shrinkage == 3
+    assert config.user_shrinkage >= 100
 
 
 def test_mean_ratings_refuse_to_rank_and_to_explain():

@@ -68,6 +68,7 @@ def test_few_words_of_an_item_are_drawn_to_what_is_said_of_all():
 def test_a_rating_that_is_told_decides_which_reviews_count():
     dataset = shop(ann=[FINE, FINE, LOUD, LOUD], bob=[FINE, FINE, LOUD, LOUD])
     recommender = templates(dataset)
+    assert explain(recommender, 0, rating=1.0) == FINE, "the task explain does not tell it"
     assert explain(recommender, 0, task="explain_rated", rating=5.0) == FINE
     assert explain(recommender, 0, task="explain_rated", rating=1.0) == LOUD
     assert explain(recommender, 0, task="explain_rated", rating=3.0) == FINE
