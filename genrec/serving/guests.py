@@ -54,13 +54,18 @@ class GuestRenderer(Renderer):
         self._guests.pop(row, None)
 
     def render(
-        self, request: Request, *, phrasing: int | None = 0, answer: RightAnswer | None = None
+        self,
+        request: Request,
+        *,
+        phrasing: int | None = 0,
+        answer: RightAnswer | None = None,
+        blank: bool = False,
     ) -> Example:
         """Write a request; see :meth:`Renderer.render`."""
         item = () if request.item is None else (request.item,)
         rows = sorted({*request.history, *item, *request.candidates})
         if not rows or rows[-1] < len(self.catalogue):
-            return super().render(request, phrasing=phrasing, answer=answer)
+            return super().render(request, phrasing=phrasing, answer=answer, blank=blank)
         assert answer is None, "guests are asked about, not learnt from"
         place = {row: number for number, row in enumerate(rows)}
         few = self._renderer_of(rows)
@@ -70,9 +75,9 @@ class GuestRenderer(Renderer):
                 history=tuple(place[row] for row in request.history),
                 item=None if request.item is None else place[request.item],
                 candidates=tuple(place[row] for row in request.candidates),
-                exclude=(), only=None,
+                exclude=(), only=None, within=None, boosts=(),
             ),
-            phrasing=phrasing,
+            phrasing=phrasing, blank=blank,
         )  # fmt: skip
         return example._replace(pictures=tuple(rows[number] for number in example.pictures))
 

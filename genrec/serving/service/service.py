@@ -1,0 +1,281 @@
+"""From the bodies of requests to questions for the model, and back.
+
+A question belongs to the version of the catalogue that was served when it was asked, from the rows
+in it to the names in its answer.
+"""
+
+import asyncio
+import contextlib
+import functools
+import itertools
+import logging
+import math
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from genrec.prompts import AnswerError, TaskError
+from genrec.recommender import Ranking, Rater, Rating, Request, Selector
+from genrec.serving.service import schemas
+from genrec.serving.service.batching import (
+    Batch,
+    Batcher,
+    Call,
+    ClosingError,
+    Method,
+    OverloadedError,
+)
+from genrec.serving.service.changes import ConflictError
+from genrec.serving.service.config import ServiceConfig
+from genrec.serving.service.errors import Refusal, check_length, no_tokenizer
+from genrec.serving.service.inline import table_of
+from genrec.serving.service.items import item_of
+from genrec.serving.service.people import People, dismiss, host
+from genrec.serving.service.store import Build, CatalogueStore
+from genrec.serving.service.versions import CatalogueVersion, Engine
+from genrec.serving.service.wishes import check_wish, wish
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+TASKS = ("recommend", "search", "rate", "explain", "explain_hint", "explain_rated", "select")
+
+
+class Service:
+    """Answers what the routes ask, for many callers at once."""
+
+    def __init__(
+        self,
+        store: CatalogueStore,
+        config: ServiceConfig,
+        *,
+        tasks: Collection[str] | None = None,
+        on_batch: Callable[[Batch], None] = lambda batch: None,
+    ) -> None:
+        """Put a catalogue and its model behind a queue.
+
+        Args:
+            store: The catalogue.
+            config: Limits and times.
+            tasks: What the model has learned; all of them if that is not known.
+            on_batch: Told of every batch.
+        """
+        self.store, self.config = store, config
+        self.tasks = [task for task in TASKS if tasks is None or task in tasks]
+        self.batcher = Batcher(
+            batch_size=config.batch_size, gather_s=config.gather_ms / 1000,
+            most_waiting=config.limits.waiting, on_batch=on_batch,
+        )  # fmt: skip
+        # Apart from the model's thread: nobody waits for others' pictures to be decoded.
+        self._items_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="items")
+        self._catalogue_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="catalogue")
+        self._follower: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to answer, in the event loop that is running."""
+        self.batcher.start()
+        self._follower = asyncio.get_running_loop().create_task(self._follow())
+
+    async def close(self) -> None:
+        """Answer what was taken, and stop."""
+        if self._follower is not None:
+            self._follower.cancel()
+        # Changes that have begun need the model's thread, which therefore ends last.
+        for thread in (self._items_thread, self._catalogue_thread):
+            await asyncio.to_thread(thread.shutdown)
+        await self.batcher.close()
+
+    @property
+    def version(self) -> CatalogueVersion:
+        """The version of the catalogue that is served now."""
+        return self.store.current
+
+    async def rank(self, body: schemas.RecommendBody | schemas.SearchBody) -> schemas.RankedAnswer:
+        """Recommend, or search where there is a query."""
+        version, task = self.version, "search" if hasattr(body, "query") else "recommend"
+        self._check_task(task)
+        check_wish(body, self.config)
+        async with self._people(version, body) as people:
+            request = wish(people, body, self.config, task=task)
+            k = max(body.k, self.config.list_size)
+            ranking: Ranking = await self._ask(version, "recommend", request, k)
+        found = itertools.islice(zip(*ranking, strict=True), body.k)
+        return schemas.RankedAnswer(
+            catalogue_version=version.number,
+            items=[
+                schemas.Ranked(
+                    item_id=version.catalogue.item_ids[row], score=float(score),
+                    item=item_of(version, int(row)) if body.details else None,
+                )
+                for row, score in found
+            ],
+        )  # fmt: skip
+
+    async def rate(self, body: schemas.RateBody) -> schemas.RateAnswer:
+        """Predict ratings."""
+        version = self.version
+        self._check_task("rate", can=isinstance(version.engine, Rater))
+        check_length(body.items, "items", self.config.limits.candidates)
+        async with self._people(version, body) as people:
+            history, rows = people.rows(body.history, "history"), people.rows(body.items, "items")
+            requests = [Request(task="rate", history=history, item=row) for row in rows]
+            ratings: list[Rating] = await self._ask_all(version, "rate", requests)
+        if any(math.isnan(rating.expected) for rating in ratings):
+            raise Refusal(501, "not_learned", "the model's answer is no rating")
+        return schemas.RateAnswer(
+            catalogue_version=version.number,
+            ratings=[
+                schemas.ItemRating(item_id=name, **rating._asdict())
+                for name, rating in zip(body.items, ratings, strict=True)
+            ],
+        )
+
+    async def explain(self, body: schemas.ExplainBody) -> schemas.ExplainAnswer:
+        """Say why a user would like an item."""
+        version, task = self.version, "explain"
+        if body.hint is not None:
+            task = "explain_hint"
+            check_length(body.hint, "hint", self.config.limits.text, unit="characters")
+        elif body.rating is not None:
+            task = "explain_rated"
+        if body.hint is not None and body.rating is not None:
+            raise Refusal(
+                422, "too_many", "an explanation takes a hint or a rating, not both", field="hint",
+                remedy="leave one of them out",
+            )  # fmt: skip
+        self._check_task(task)
+        async with self._people(version, body) as people:
+            request = Request(
+                task=task, history=people.rows(body.history, "history"),
+                item=people.rows([body.item], "item")[0], hint=body.hint, rating=body.rating,
+            )  # fmt: skip
+            text = await self._ask(version, "generate", request)
+        return schemas.ExplainAnswer(catalogue_version=version.number, text=text)
+
+    async def select(self, body: schemas.SelectBody) -> schemas.SelectAnswer:
+        """Choose among candidates."""
+        version = self.version
+        self._check_task("select", can=isinstance(version.engine, Selector))
+        check_length(body.candidates, "candidates", self.config.limits.candidates)
+        async with self._people(version, body) as people:
+            request = Request(
+                task="select", history=people.rows(body.history, "history"),
+                candidates=version.rows(body.candidates, "candidates"),
+            )  # fmt: skip
+            rows = await self._ask(version, "select", request)
+        names = [version.catalogue.item_ids[row] for row in rows]
+        return schemas.SelectAnswer(catalogue_version=version.number, items=names)
+
+    async def change(self, body: schemas.ChangeBody) -> CatalogueVersion:
+        """Make the next version of the catalogue."""
+        given = [name for name in ("add", "remove", "stock") if getattr(body, name)]
+        if (body.rollback is None) == (not given):
+            raise Refusal(
+                422, "too_many" if given else "nothing",
+                "a change is either a rollback or any of add, remove and stock",
+                field="rollback", remedy="make two changes, one after the other" if given else None,
+            )  # fmt: skip
+        for name in given:
+            check_length(getattr(body, name), name, self.config.limits.changed_items)
+        # To its end, even when the client has left: a change happens as a whole or not at all.
+        changing = self._on(self._catalogue_thread, self._changed, body, self._build())
+        try:
+            return await asyncio.shield(changing)
+        except ConflictError as error:
+            raise Refusal(
+                409, "conflict", str(error), remedy="look at the catalogue again, then ask again"
+            ) from None
+
+    def _changed(self, body: schemas.ChangeBody, build: Build) -> CatalogueVersion:
+        self.store.catch_up(build)
+        now = self.store.current
+        if body.if_version not in (None, now.number):
+            raise ConflictError(f"the catalogue is at version {now.number}")
+        pixels = self.config.limits.picture_pixels
+        return self.store.change(
+            remove=body.remove, stock=body.stock, rollback=body.rollback, build=build,
+            add=table_of(body.add, now.catalogue, field="add", picture_pixels=pixels)
+            if body.add else None,
+        )  # fmt: skip
+
+    async def _follow(self) -> None:
+        """Look now and then whether another process has changed the catalogue."""
+        while True:
+            await asyncio.sleep(self.config.follow_s)
+            try:
+                await self._on(self._catalogue_thread, self.store.catch_up, self._build())
+            except Exception as error:  # what is served stays good
+                log.error("a change of the catalogue cannot be followed: %s", type(error).__name__)
+
+    def _build(self) -> Build:
+        """Let another thread build an engine on the thread that asks engines."""
+        loop = asyncio.get_running_loop()
+
+        def build(work: Callable[[], Engine]) -> Engine:
+            return asyncio.run_coroutine_threadsafe(self.batcher.run(work), loop).result()
+
+        return build
+
+    @contextlib.asynccontextmanager
+    async def _people(
+        self, version: CatalogueVersion, body: schemas.About
+    ) -> AsyncIterator[People]:
+        """Take in the items that a request brings along, until it is answered."""
+        limits, guests = self.config.limits, dict[str, int]()
+        latest = f"send the latest {limits.history:,}"
+        check_length(body.history, "history", limits.history, remedy=latest)
+        check_length(body.new_items, "new_items", limits.new_items)
+        if not body.new_items:
+            yield People(version)
+            return
+        if self.store.newcomers is None:
+            raise no_tokenizer("new_items")
+        hosting = functools.partial(
+            host, version, body.new_items, self.store.newcomers, guests,
+            picture_pixels=limits.picture_pixels,
+        )  # fmt: skip
+        try:
+            await self._on(self._items_thread, hosting)
+            yield People(version, guests)
+        finally:
+            # Behind what may still be taking them in, and behind the batch that looks at them.
+            forget = functools.partial(dismiss, version, guests)
+            self._items_thread.submit(self.batcher.afterwards, forget)
+
+    async def _ask_all(
+        self, version: CatalogueVersion, method: Method, requests: Sequence[Request]
+    ) -> list[Any]:
+        asks = (self._ask(version, method, request) for request in requests)
+        answers = await asyncio.gather(*asks, return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+        return list(answers)
+
+    async def _ask(
+        self, version: CatalogueVersion, method: Method, request: Request, k: int | None = None
+    ) -> Any:
+        try:
+            return await self.batcher.ask(Call(version.engine, method, k), request)
+        except OverloadedError as error:
+            raise Refusal(
+                429, "overloaded", "too many questions wait for the model",
+                remedy=f"come back in {error.retry_after_s} s", retry_after_s=error.retry_after_s,
+            ) from None  # fmt: skip
+        except ClosingError:
+            raise Refusal(503, "closing", "the service shuts down", retry_after_s=5) from None
+        except (AnswerError, TaskError) as error:
+            raise Refusal(501, "not_learned", str(error)) from None
+        except ValueError as error:
+            raise Refusal(422, "unanswerable", str(error)) from None
+
+    async def _on(self, thread: ThreadPoolExecutor, work: Callable[..., T], *args: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(thread, work, *args)
+
+    def _check_task(self, task: str, *, can: bool = True) -> None:
+        if task not in self.tasks or not can:
+            raise Refusal(
+                501, "not_learned", f"the model did not learn the task {task!r}",
+                remedy=f"it learned {', '.join(self.tasks)}",
+            )  # fmt: skip

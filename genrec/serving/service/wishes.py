@@ -1,0 +1,69 @@
+"""From what a body asks of a list to the question for the model."""
+
+from genrec.recommender import Diversity, Request, Sampling
+from genrec.serving.service.config import ServiceConfig
+from genrec.serving.service.errors import Refusal, check_length
+from genrec.serving.service.people import People
+from genrec.serving.service.schemas import Wanted
+
+
+def wish(people: People, body: Wanted, config: ServiceConfig, *, task: str) -> Request:
+    """Write the question for a list.
+
+    Args:
+        people: Whom it is for.
+        body: What is asked.
+        config: Limits, and which attributes are the category and the price.
+        task: ``recommend`` or ``search``.
+
+    Raises:
+        Refusal: When the body names what is not there, or allows no item.
+    """
+    version, price, categories = people.version, body.price, body.category
+    history = people.rows(body.history, "history")
+    exclude = version.rows(body.exclude, "exclude")
+    if not body.repeat:
+        exclude += tuple(row for row in history if row < len(version.catalogue))
+    if categories is not None:
+        categories = [categories] if isinstance(categories, str) else categories
+    within = version.subset(
+        body.in_stock,
+        None if categories is None else (config.category, tuple(categories)),
+        None if price is None else (config.price, price.min, price.max),
+    )
+    boosted = version.rows(list(body.boosts), "boosts")
+    sampling, diversity = body.sampling, body.diversity
+    try:
+        request = Request(
+            task=task, history=history, query=getattr(body, "query", None), exclude=exclude,
+            only=None if body.only is None else version.rows(body.only, "only"), within=within,
+            boosts=tuple(zip(boosted, body.boosts.values(), strict=True)),
+            diversity=None if diversity is None
+            else Diversity(at_most=diversity.at_most, codes=diversity.codes),
+            sampling=None if sampling is None
+            else Sampling(temperature=sampling.temperature, seed=sampling.seed),
+        )  # fmt: skip
+    except ValueError as error:
+        raise Refusal(422, "unanswerable", str(error)) from None
+    if not request.allowed(len(version.catalogue)).any():
+        raise Refusal(
+            422, "no_items", "no item is left to name", field=None if body.only is None else "only",
+            remedy="exclude less, or allow more",
+        )  # fmt: skip
+    return request
+
+
+def check_wish(body: Wanted, config: ServiceConfig) -> None:
+    """Refuse what is more than the service gives."""
+    limits = config.limits
+    if body.k > limits.k:
+        raise Refusal(
+            422, "too_many", f"k is {body.k}; at most {limits.k} items are given", field="k",
+            remedy=f"ask for at most {limits.k}",
+        )  # fmt: skip
+    for name in ("exclude", "only", "boosts", "category"):
+        values = getattr(body, name)
+        if values is not None and not isinstance(values, str):
+            check_length(values, name, limits.named_items)
+    query = getattr(body, "query", "")
+    check_length(query, "query", limits.text, unit="characters", remedy="shorten it")
