@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from genrec.eval import (
     tune_item_knn,
 )
 from genrec.eval.baselines import GlobalMeanRecommender, tune_mean_rating
-from genrec.recommender import Recommender, Request
+from genrec.recommender import Diversity, Recommender, Request, Subset
 from tests.eval.written import written
 from tests.real_data import real_data
 
@@ -51,8 +52,13 @@ def test_a_ranker_follows_the_protocol_and_refuses_to_write(kind):
 def test_a_ranking_names_only_what_is_allowed_each_item_once(kind):
     dataset = random_log()
     request = Request(history=(1, 2), exclude=(1, 2, 5), only=(0, 1, 5, 7, 9))
-    items = kind(dataset, all_events(dataset)).recommend([request], 10)[0].items
-    assert sorted(items.tolist()) == [0, 7, 9]
+    held = replace(request, within=Subset(np.arange(len(dataset.catalogue)) < 8))
+    recommender = kind(dataset, all_events(dataset))
+    free, within = recommender.recommend([request, held], 10)
+    assert sorted(free.items.tolist()) == [0, 7, 9]
+    assert sorted(within.items.tolist()) == [0, 7]
+    with pytest.raises(ValueError, match="request 0 asks for diversity"):
+        recommender.recommend([replace(request, diversity=Diversity(at_most=1))], 10)
 
 
 @pytest.mark.parametrize("kind", [PopularityRecommender, ItemKNNRecommender])

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genrec.eval.top_items import tie_breaks, top_items
-from genrec.recommender import Request
+from genrec.recommender import Request, Subset
 
 rows = st.sets(st.integers(0, 7)).map(tuple)
 
@@ -27,6 +27,14 @@ def test_every_request_has_its_own_rules():
     rankings = top_items(score_BN, [Request(exclude=(0,)), Request(only=(2, 0))], 2)
     assert [ranking.items.tolist() for ranking in rankings] == [[1, 2], [0, 2]]
     assert score_BN.tolist() == [[3.0, 2.0, 1.0]] * 2
+
+
+def test_a_shared_set_holds_and_what_only_models_know_is_refused():
+    score_BN, within = np.array([[3.0, 2.0, 1.0]]), Subset(np.array([False, True, True]))
+    ranking = top_items(score_BN, [Request(within=within, exclude=(2,))], 3)[0]
+    assert ranking.items.tolist() == [1]
+    with pytest.raises(ValueError, match="request 0 asks for boosts, but a ranking by scores"):
+        top_items(score_BN, [Request(boosts=((1, 2.0),))], 3)
 
 
 def test_k_below_1_is_refused():
