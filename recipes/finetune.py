@@ -21,6 +21,7 @@ from genrec.data import DataError, Dataset, SplitConfig, load_dialogues, sample_
 from genrec.eval import rated_requests
 from genrec.eval.validation import Validation
 from genrec.models import AdaptConfig, BackboneConfig, VisionConfig, merge, pictures_for
+from genrec.models.image_tokens import ImageTokenizer
 from genrec.prompts import Mixture, MixtureConfig, PromptConfig, TaskError, Tasks
 from genrec.serving import TransformersRecommender, save_bundle
 from genrec.tokenization import SemanticTokenizer
@@ -66,6 +67,9 @@ class Config:
     dialogues: Path | None = None
     """Talks about the items, as ``load_dialogues`` reads them, for tasks such as ``converse``."""
 
+    image_tokenizer: Path | None = None
+    """What recipes/train_image_tokenizer.py wrote, for tasks that draw, such as ``imagine``."""
+
     split: SplitConfig = field(default_factory=SplitConfig)
     prompts: PromptConfig = field(default_factory=PromptConfig)
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
@@ -91,13 +95,15 @@ def main(config: Config) -> None:
     split = config.split.split(dataset.interactions)
     dialogues = load_dialogues(config.dialogues, dataset.catalogue, title=config.prompts.title)
     ids = SemanticTokenizer.from_pretrained(config.tokenizer, catalogue=dataset.catalogue).ids
+    path = config.image_tokenizer
+    images = None if path is None else ImageTokenizer.from_pretrained(path)
     with state.main_process_first():
         claim_run_folder(config.work, to_dict(config) | {"dataset": dataset.fingerprint})
         renderer = make_renderer(
             dataset, split.train, ids, Tasks.load(config.task_folders), config.prompts,
             learned=config.tasks, backbone=config.backbone, vision=config.vision,
             soft_prompt=config.adapt.soft_prompt, dialogues=dialogues,
-            folder=config.work / "vocabulary",
+            images=images, folder=config.work / "vocabulary",
         )  # fmt: skip
     make = partial(
         make_model, renderer, backbone=config.backbone, vision=config.vision,
@@ -132,7 +138,7 @@ def main(config: Config) -> None:
         if "rate" in config.tasks:
             calibration = serve(best.eval()).calibrate(*rated_requests(dataset, events))
         info = {"config": to_dict(config), **trained._asdict()}
-        save_bundle(config.out, best, renderer, info=info, calibration=calibration)
+        save_bundle(config.out, best, renderer, info=info, calibration=calibration, images=images)
         log.info("the model of step %d stands in %s", trained.best_step, config.out)
     state.end_training()
 

@@ -202,10 +202,11 @@ class Mixture:
             return ItemLessons(task, self.renderer)
         if self.every_position and task.slots == {"history"} and task.target == "item":
             return WindowLessons(task, log, self.renderer)
-        config, guides = self.config, None
-        if task.answer == "picture":
-            ids = self.renderer.ids
-            guides = Guides(ids, count=config.guides, noise=config.guide_noise)
+        config, guides, image_codes_NT = self.config, None, self.renderer.image_codes_NT
+        if task.answer == "picture" and image_codes_NT is not None:
+            guides = Guides(
+                self.renderer.ids, image_codes_NT, count=config.guides, noise=config.guide_noise
+            )
         return EventLessons(task, log, self.renderer, candidates=config.candidates, guides=guides)
 
 

@@ -186,9 +186,10 @@ class Renderer:
 
     def _text(self, request: Request, slot: str) -> Piece:
         text = getattr(request, slot)
-        if not text:
+        tokens = self.vocabulary.encode(text or "", max_tokens=self.config.text_tokens)
+        if not tokens:
             raise ValueError(f"the task {request.task!r} needs a {slot}; the request has none")
-        return Piece.of(self.vocabulary.encode(text, max_tokens=self.config.text_tokens))
+        return Piece.of(tokens)
 
     def _rating(self, request: Request) -> Piece:
         if request.rating is None:
@@ -243,7 +244,8 @@ class Renderer:
             raise ValueError("a picture cannot be learnt: the renderer was given no image_codes_NT")
         if codes_NT[row, 0] < 0:
             raise ValueError(f"the item {self.catalogue.item_ids[row]!r} has no picture to draw")
-        return codes_NT[row] + np.int32(self.vocabulary.image_tokens.start)
+        tokens: Tokens = codes_NT[row] + np.int32(self.vocabulary.image_tokens.start)
+        return tokens
 
     def _refuse_foreign_pictures(self) -> None:
         codes_NT, known = self.image_codes_NT, len(self.vocabulary.image_tokens)

@@ -2,20 +2,24 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Unpack
+from typing import Literal, NamedTuple, Unpack
 
 import torch
+from PIL import Image
 
 from genrec.data import Catalogue
+from genrec.decoding.drawing import Drawing
 from genrec.prompts import AnswerError
 from genrec.recommender import Ranking, Rater, Recommender, Request, Selector, Subset, Turn
+from genrec.serving.asking import History, choices_for, requests_for
+from genrec.serving.bundle import load_image_tokenizer
 from genrec.serving.engines import Engine, load_recommender
+from genrec.serving.painting import AS_LIKELY, Drawer, Painter
 from genrec.serving.vllm import VLLMConfig
 from genrec.serving.wishes import Condition, Wishes, choose_subset, with_wishes
 
-History = Sequence[str]
 Dialogue = Sequence[tuple[Literal["user", "recommender"], str]]
 
 
@@ -29,6 +33,14 @@ class Recommendation(NamedTuple):
     """Its log-probability."""
 
 
+class Imagined(NamedTuple):
+    """Pictures that were drawn for a user and a query."""
+
+    pictures: list[Image.Image]
+    guides: list[Recommendation]
+    """The items that guided them, best first."""
+
+
 class GenRec:
     """A fine-tuned model with its catalogue: recommends, searches, selects, rates and explains.
 
@@ -39,10 +51,19 @@ class GenRec:
         >>> rec.recommend(["item-0017", "item-0203"], k=3)
     """
 
-    def __init__(self, recommender: Recommender, catalogue: Catalogue) -> None:
-        """Put raw item ids in front of any recommender."""
+    def __init__(
+        self, recommender: Recommender, catalogue: Catalogue, *, path: Path | str | None = None
+    ) -> None:
+        """Put raw item ids in front of any recommender.
+
+        Args:
+            recommender: What answers.
+            catalogue: Its items.
+            path: The model directory, for models that draw pictures.
+        """
         self.recommender = recommender
         self.catalogue = catalogue
+        self._path = path
 
     @classmethod
     def from_pretrained(
@@ -83,7 +104,7 @@ class GenRec:
             path, engine=engine, device=device, dtype=dtype, beams=beams, batch_size=batch_size,
             progress=progress, fixed_shapes=fixed_shapes, vllm=vllm,
         )  # fmt: skip
-        return cls(recommender, recommender.renderer.catalogue)
+        return cls(recommender, recommender.renderer.catalogue, path=path)
 
     def recommend(
         self,
@@ -130,9 +151,9 @@ class GenRec:
         Each user has candidates of their own.
         """
         if candidates is None:
-            requests = self._requests(task or "recommend", histories)
+            requests = requests_for(self.catalogue, task or "recommend", histories)
         else:
-            requests = self._choices(task or "direct", histories, candidates)
+            requests = choices_for(self.catalogue, task or "direct", histories, candidates)
         return self._rank(requests, k, wishes)
 
     def search(
@@ -157,7 +178,7 @@ class GenRec:
         **wishes: Unpack[Wishes],
     ) -> list[list[Recommendation]]:
         """Search for many users, one query each; see :meth:`search`."""
-        return self._rank(self._requests(task, histories, query=queries), k, wishes)
+        return self._rank(requests_for(self.catalogue, task, histories, query=queries), k, wishes)
 
     def converse(
         self,
@@ -188,7 +209,9 @@ class GenRec:
         """Recommend what many dialogues ask for; see :meth:`converse`."""
         turns = [tuple(Turn(*said) for said in dialogue) for dialogue in dialogues]
         histories = [()] * len(turns) if histories is None else histories
-        return self._rank(self._requests("converse", histories, dialogue=turns), k, wishes)
+        return self._rank(
+            requests_for(self.catalogue, "converse", histories, dialogue=turns), k, wishes
+        )
 
     def subset(self, *, items: Sequence[str] | None = None, **conditions: Condition) -> Subset:
         """Gather a set of items once, to hold many answers to by ``within``.
@@ -220,7 +243,9 @@ class GenRec:
         """Select for many users, each with candidates of their own; see ``select``."""
         if not isinstance(self.recommender, Selector):
             raise TypeError(f"{type(self.recommender).__name__} cannot select items")
-        chosen = self.recommender.select(self._choices("select", histories, candidates))
+        chosen = self.recommender.select(
+            choices_for(self.catalogue, "select", histories, candidates)
+        )
         return [[self.catalogue.item_ids[row] for row in rows] for rows in chosen]
 
     def rate(self, history: History, item: str, *, likeliest: bool = False) -> float:
@@ -241,7 +266,7 @@ class GenRec:
         self, histories: Sequence[History], items: Sequence[str], *, likeliest: bool = False
     ) -> list[float]:
         """Predict a rating per user and item; see ``rate``."""
-        requests = self._requests("rate", histories, item=self.catalogue.rows(items))
+        requests = requests_for(self.catalogue, "rate", histories, item=self.catalogue.rows(items))
         return self._rate(requests, likeliest=likeliest)
 
     def rate_review(self, review: str, *, likeliest: bool = False) -> float:
@@ -276,47 +301,69 @@ class GenRec:
         """Explain an item to each user; see ``explain``."""
         if hints is not None and ratings is not None:
             raise ValueError("an explanation takes a hint or a rating, not both")
-        task = (
-            "explain_hint"
-            if hints is not None
-            else "explain_rated"
-            if ratings is not None
-            else "explain"
-        )
+        task = "explain" if ratings is None else "explain_rated"
+        task = task if hints is None else "explain_hint"
         return self.recommender.generate(
-            self._requests(
-                task, histories, item=self.catalogue.rows(items), hint=hints, rating=ratings
+            requests_for(
+                self.catalogue, task, histories,
+                item=self.catalogue.rows(items), hint=hints, rating=ratings,
             )
-        )
+        )  # fmt: skip
 
     def summarize(self, review: str) -> str:
         """Sum up a review."""
         return self.recommender.generate([Request(task="summarize", review=review)])[0]
 
-    def _requests(
-        self, task: str, histories: Sequence[History], **columns: Sequence[Any] | None
-    ) -> list[Request]:
-        """Write a request per user from columns of what else it says."""
-        requests = [Request(task=task, history=self._rows(history)) for history in histories]
-        for name, values in columns.items():
-            if values is None:
-                continue
-            if len(values) != len(requests):
-                raise ValueError(
-                    f"there are {len(requests)} histories, but {len(values)} of {name!r}; "
-                    "give one each"
-                )
-            requests = [
-                replace(request, **{name: value})
-                for request, value in zip(requests, values, strict=True)
-            ]
-        return requests
+    def imagine(
+        self,
+        history: History,
+        query: str,
+        *,
+        guides: int = 2,
+        how: Drawing = AS_LIKELY,
+        task: str = "imagine",
+        **wishes: Unpack[Wishes],
+    ) -> Imagined:
+        """Draw what the user would like to find for a query, guided by what a search finds.
 
-    def _choices(
-        self, task: str, histories: Sequence[History], candidates: Sequence[Sequence[str]]
-    ) -> list[Request]:
-        rows = [self._rows(of_one, what="candidates are") for of_one in candidates]
-        return self._requests(task, histories, candidates=rows)
+        Args:
+            history: Raw ids of the user's items, oldest first; may be empty.
+            query: What to draw, such as ``"kettle"``.
+            guides: Number of items that guide the drawing.
+            how: How many pictures to draw, and how their tokens are chosen.
+            task: The task to ask: ``imagine``, or ``imagine_directly``, which searches nothing.
+            **wishes: What may guide the drawing and how it is chosen; see :meth:`recommend`.
+
+        Raises:
+            ArtifactError: When the model was not trained to draw.
+            ValueError: When the query is empty.
+        """
+        return self.imagine_many([history], [query], guides=guides, how=how, task=task, **wishes)[0]
+
+    def imagine_many(
+        self,
+        histories: Sequence[History],
+        queries: Sequence[str],
+        *,
+        guides: int = 2,
+        how: Drawing = AS_LIKELY,
+        task: str = "imagine",
+        **wishes: Unpack[Wishes],
+    ) -> list[Imagined]:
+        """Draw for many users, one query each; see :meth:`imagine`."""
+        requests = requests_for(self.catalogue, "search", histories, query=queries)
+        requests = with_wishes(requests, self.catalogue, **wishes)
+        drawn = self._painter.imagine(requests, guides=guides, how=how, task=task)
+        return [Imagined(one.pictures, self._named(one.guides)) for one in drawn]
+
+    @cached_property
+    def _painter(self) -> Painter:
+        if not isinstance(self.recommender, Drawer) or self._path is None:
+            raise TypeError(
+                f"{type(self.recommender).__name__} cannot draw pictures; load a model that was "
+                "trained to, with the engine 'transformers'"
+            )
+        return Painter(self.recommender, load_image_tokenizer(self._path))
 
     def _rank(
         self, requests: Sequence[Request], k: int, wishes: Wishes
@@ -334,11 +381,6 @@ class GenRec:
                 f"the model's answer is no rating; was it trained on {requests[0].task!r}?"
             )
         return numbers
-
-    def _rows(self, history: History, *, what: str = "a history is") -> tuple[int, ...]:
-        if isinstance(history, str):
-            raise TypeError(f"{what} a list of item ids, not the text {history!r}")
-        return tuple(self.catalogue.rows(history))
 
     def _named(self, ranking: Ranking) -> list[Recommendation]:
         return [

@@ -23,6 +23,7 @@ from genrec.artifacts import ArtifactError, check_same, read_json, write_directo
 from genrec.config import to_dict
 from genrec.data import Catalogue
 from genrec.models import FlamingoForCausalLM, PictureStore, load_pretrained
+from genrec.models.image_tokens import ImageTokenizer
 from genrec.prompts import PromptConfig, Renderer, Task, Tasks, Vocabulary
 from genrec.semantic_ids import SemanticIds
 from genrec.serving.ratings import Calibration
@@ -35,6 +36,7 @@ FORMAT = 2
 _ITEMS = Path("catalogue", "items.parquet")
 _IDS = Path("catalogue", "semantic_ids.safetensors")
 _PICTURES = "pictures"
+_IMAGES = "image_tokenizer"
 
 
 class Bundle(NamedTuple):
@@ -51,6 +53,7 @@ def save_bundle(
     *,
     info: dict[str, Any] | None = None,
     calibration: Calibration | None = None,
+    images: ImageTokenizer | None = None,
 ) -> None:
     """Write a model directory in one step.
 
@@ -60,6 +63,7 @@ def save_bundle(
         renderer: Its prompts, vocabulary, catalogue and semantic IDs.
         info: How the model came to be; kept in ``genrec.json`` under ``training``.
         calibration: How to read the model's probabilities of ratings, where that was fitted.
+        images: Makes pictures of the model's image tokens, for a model that draws.
     """
     _check_pictures(model, renderer)
     with write_directory(path) as folder:
@@ -68,6 +72,8 @@ def save_bundle(
         (folder / _ITEMS).parent.mkdir()
         renderer.catalogue.table.write_parquet(folder / _ITEMS)
         renderer.ids.save(folder / _IDS)
+        if images is not None:
+            images.model.save_pretrained(str(folder / _IMAGES))
         record = {
             "format": FORMAT,
             "genrec": genrec.__version__,
@@ -216,6 +222,21 @@ def _link(source: str, target: str) -> None:
         os.link(source, target)
     except OSError:
         shutil.copy2(source, target)
+
+
+def load_image_tokenizer(path: Path | str) -> ImageTokenizer:
+    """Load what makes pictures of a model's image tokens.
+
+    Raises:
+        ArtifactError: When the model directory has none.
+    """
+    folder = model_directory(path)
+    if not (folder / _IMAGES).is_dir():
+        raise ArtifactError(
+            f"the model in {folder} draws no pictures: it has no {_IMAGES}; fine-tune it with one "
+            "and a task such as 'imagine'"
+        )
+    return ImageTokenizer.from_pretrained(folder / _IMAGES)
 
 
 def load_calibration(path: Path | str) -> Calibration | None:

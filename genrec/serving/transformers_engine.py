@@ -1,6 +1,7 @@
 """Answers from a Hugging Face model in this process."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,12 +19,16 @@ from genrec.decoding import (
     make_stepper,
     score_answers,
 )
+from genrec.decoding.drawing import Drawing, GuidedScorer, draw_runs, every_run
+from genrec.decoding.scorers import Scorer, make_scorer
 from genrec.models import PictureStore
 from genrec.models.picture_inputs import PictureInputs, PictureSource
 from genrec.prompts import Answer, Example, Renderer
 from genrec.recommender import Ranking, Rating, Request
 from genrec.serving.bundle import old_rows
 from genrec.serving.ratings import Calibration, Floats, fit_calibration
+
+Codes = np.ndarray[Any, np.dtype[np.int32]]
 
 
 class TransformersRecommender:
@@ -104,7 +109,7 @@ class TransformersRecommender:
             self._model, renderer, beams=self._beams, batch_size=self._batch_size,
             phrasing=self._phrasing, progress=self._progress, pictures=pictures,
             calibration=self._calibration,
-            trie=self._trie.updated(renderer.ids, old_rows(self._renderer, renderer)),
+            trie=self._trie.updated(renderer.ids, old_rows(self._renderer, renderer).tolist()),
             static=self._static,
         )  # fmt: skip
 
@@ -200,6 +205,40 @@ class TransformersRecommender:
             )  # fmt: skip
             chosen.update(zip(rows, named, strict=True))
         return [chosen[row] for row in range(len(requests))]
+
+    @torch.no_grad()
+    def draw(
+        self, requests: Sequence[Request], *, length: int, how: Drawing | None = None
+    ) -> Codes:
+        """Answer with pictures: the codes of several for each request; see ``Painter``.
+
+        Raises:
+            ValueError: When the vocabulary has no image tokens.
+        """
+        self._check(requests, "picture")
+        how, tokens = how or Drawing(), self._renderer.vocabulary.image_tokens
+        if not tokens:
+            raise ValueError(
+                "the model's vocabulary has no image tokens; fine-tune it with an image_tokenizer "
+                "and a task such as 'imagine'"
+            )
+        runs = every_run(tokens, length).to(self._model.device)
+        codes_RWT = np.zeros((len(requests), how.samples, length), dtype=np.int32)
+        for rows, examples in self._batches(requests):
+            scorer: Scorer = self._run_scorer(examples, runs)
+            if how.guidance != 1:
+                blank = [
+                    self._renderer.render(requests[row], phrasing=self._phrasing, blank=True)
+                    for row in rows
+                ]
+                scorer = GuidedScorer(scorer, self._run_scorer(blank, runs), guidance=how.guidance)
+            drawn_BWT = draw_runs(scorer, runs, requests=len(rows), how=how)
+            codes_RWT[rows] = drawn_BWT.cpu().numpy()
+        return codes_RWT
+
+    def _run_scorer(self, examples: Sequence[Example], runs: TokenTrie) -> Scorer:
+        stepper = make_stepper(self._model, *self._pad(examples))
+        return make_scorer(self._model, stepper, runs, renormalise=True)
 
     def prompt_text(self, request: Request) -> str:
         """Write out what the model reads for a request, codes and markers included."""

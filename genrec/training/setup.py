@@ -18,6 +18,7 @@ from genrec.models import (
     add_vision,
     build_backbone,
 )
+from genrec.models.image_tokens import ImageTokenizer
 from genrec.prompts import PromptConfig, Renderer, Tasks, Vocabulary, corpus, make_tokenizer
 from genrec.semantic_ids import SemanticIds
 
@@ -36,6 +37,7 @@ def make_renderer(
     vision: VisionConfig | None = None,
     soft_prompt: int = 0,
     dialogues: Sequence[Dialogue] = (),
+    images: ImageTokenizer | None = None,
     folder: Path,
 ) -> Renderer:
     """Write prompts for a catalogue, with a vocabulary that is made once and kept.
@@ -51,6 +53,7 @@ def make_renderer(
         vision: How the model sees; decides what stands for a picture.
         soft_prompt: Soft tokens that every prompt begins with.
         dialogues: Talks about items that are learnt from.
+        images: Writes pictures as codes, for tasks that answer with pictures.
         folder: Where the vocabulary is kept.
     """
     tiny = backbone.tiny
@@ -61,13 +64,14 @@ def make_renderer(
             backbone.path, corpus(dataset, train, tasks.only(learned), dialogues=dialogues),
             size=tiny.text_pieces, kind=tiny.tokenizer_kind,
         ),
-        soft_prompt=soft_prompt,
+        soft_prompt=soft_prompt, image_codes=0 if images is None else images.codebook_size,
     )  # fmt: skip
     if vision is not None and vision.marks:
         prompts = replace(prompts, pictures=True, picture_tokens=vision.marks)
     return Renderer(
-        vocabulary=vocabulary, ids=ids, catalogue=dataset.catalogue, tasks=tasks, config=prompts
-    )
+        vocabulary=vocabulary, ids=ids, catalogue=dataset.catalogue, tasks=tasks, config=prompts,
+        image_codes_NT=None if images is None else images.encode_catalogue(dataset.catalogue),
+    )  # fmt: skip
 
 
 def make_model(

@@ -1,5 +1,7 @@
 """Pictures as answers: their tokens, the prompts that ask for them, and what guides them."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -15,7 +17,7 @@ from genrec.prompts import (
     TaskError,
     Vocabulary,
 )
-from genrec.prompts.guides import Guides
+from genrec.prompts.guides import Guides, _numbered
 from genrec.recommender import Request
 from genrec.semantic_ids import SemanticIds
 from tests.prompts.shown import PICTURED, shop_with_pictures, written
@@ -123,18 +125,29 @@ def test_a_share_of_the_prompts_is_blank_and_the_same_in_every_reading(renderer)
     )
 
 
-def test_guides_resemble_the_item_and_are_never_it():
-    # Twelve items of four colours by three things: neighbours by ID share the colour.
-    guides, draw = Guides(small_ids(), count=2, noise=0.0), np.random.default_rng(0)
-    for item in range(12):
-        drawn = [guides.of(item, draw) for _ in range(20)]
-        assert all(len(set(rows)) == 2 and item not in rows for rows in drawn)
-        assert max(abs(row - item) for rows in drawn for row in rows) <= 4
+def test_guides_are_of_the_kind_and_look_most_alike_and_are_never_the_item_itself():
+    # Two kinds, and in each two looks.
+    ids = SemanticIds(np.repeat(np.arange(2, dtype=np.int32), 6)[:, None], (2,))
+    looks_NT = np.array([[1, 1, 2, 3], [3, 2, 1, 1], [1, 2, 3, 1], [5, 5, 5, 1], [5, 1, 5, 5],
+                         [1, 5, 5, 5]] * 2, dtype=np.int32)  # fmt: skip
+    guides, draw = Guides(ids, looks_NT, count=1, noise=0.0), np.random.default_rng(0)
+    for item, twins in ((0, {1, 2}), (4, {3, 5}), (6, {7, 8}), (9, {10, 11})):
+        assert {guides.of(item, draw)[0] for _ in range(30)} == twins
+
+
+@given(codes=st.lists(st.lists(st.integers(0, 3), min_size=4, max_size=4), min_size=3, max_size=8))
+def test_likeness_counts_the_codes_that_two_pictures_share(codes):
+    key_NT = _numbered(np.array(codes, dtype=np.int32))
+    for one in range(len(codes)):
+        for other in range(len(codes)):
+            shared = Counter(codes[one]) & Counter(codes[other])
+            assert np.isin(key_NT[one], key_NT[other]).sum() == shared.total()
 
 
 def test_noise_makes_some_guides_strangers():
     ids = SemanticIds(np.arange(1000, dtype=np.int32)[:, None], (1000,))
-    guides, draw = Guides(ids, count=4, noise=0.25), np.random.default_rng(0)
+    looks_NT = np.zeros((1000, 1), dtype=np.int32)
+    guides, draw = Guides(ids, looks_NT, count=4, noise=0.25), np.random.default_rng(0)
     drawn = np.array([guides.of(500, draw) for _ in range(500)])
     assert 0.2 < (np.abs(drawn - 500) > 8).mean() < 0.3
     assert all(len(set(rows)) == 4 and 500 not in rows for rows in drawn.tolist())
@@ -142,11 +155,11 @@ def test_noise_makes_some_guides_strangers():
 
 def test_few_items_give_few_guides():
     ids = SemanticIds(np.zeros((2, 1), dtype=np.int32), (1,))
-    guides = Guides(ids, count=5, noise=0.9)
+    guides = Guides(ids, np.zeros((2, 1), dtype=np.int32), count=5, noise=0.9)
     assert {guides.of(1, np.random.default_rng(seed)) for seed in range(9)} == {(0,)}
 
 
-def test_a_lessons_guides_come_from_the_order_of_ids(renderer):
+def test_a_lesson_is_guided_by_others_than_its_answer(renderer):
     mix = mixture(renderer, {"imagine": 1.0}, guides=2, guide_noise=0.0)
     (lessons,) = mix._lessons.values()
     for number in range(len(lessons)):
