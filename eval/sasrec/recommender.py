@@ -19,6 +19,7 @@ from genrec.eval.sasrec.network import SASRec
 from genrec.eval.top_items import top_items
 from genrec.recommender import Ranking, Request
 
+_SCORES_AT_ONCE = 1 << 24
 _CONFIG, _WEIGHTS = "config.json", "model.safetensors"
 
 
@@ -33,11 +34,11 @@ class SASRecRecommender:
         Args:
             model: The model; it is asked on the device where it is.
             catalogue: Fingerprint of the catalogue whose rows it knows.
-            batch_size: Requests at a time.
+            batch_size: Requests at a time; fewer where the catalogue is large.
         """
         self.model = model
         self.catalogue = catalogue
-        self._batch_size = batch_size
+        self._batch_size = max(1, min(batch_size, _SCORES_AT_ONCE // model.start))
 
     def recommend(self, requests: Sequence[Request], k: int) -> list[Ranking]:
         """Rank the likeliest next items of each history among those that it allows."""
