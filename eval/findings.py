@@ -1,14 +1,24 @@
 """Several methods on the same events, side by side: what a report tells."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Final
 
 import numpy as np
 
 from genrec.data import Dataset
+from genrec.eval.background import Background
+from genrec.eval.beyond import Beyond, beyond_accuracy
 from genrec.eval.intervals import Comparison, compare
+from genrec.eval.questions import Questions
 from genrec.eval.results import Results, TaskResults
+from genrec.eval.slices import Division, slice_results
+from genrec.eval.stress import Stressed
+from genrec.eval.table import main_metric
+
+DESCRIBED: Final = ("recommend", "search")
+"""Rankings of the whole catalogue, which say something beyond accuracy."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +33,12 @@ class Findings:
 
     optimum: str | None = None
     """The name of the method that is the best achievable one, where it is known."""
+
+    background: Background | None = None
+    """What is known beside the answers, for slices and what lies beyond accuracy."""
+
+    stressed: Mapping[str, Sequence[Stressed]] = field(default_factory=dict)
+    """What stress did to methods, by method."""
 
     def __post_init__(self) -> None:
         if not self.results:
@@ -67,3 +83,43 @@ class Findings:
             for name, other in self.results.items()
             if name != self.subject
         }
+
+    @cached_property
+    def beyond(self) -> dict[str, dict[str, Beyond]]:
+        """What rankings are like beyond accuracy, by task and method."""
+        if self.background is None:
+            return {}
+        return {
+            task: {
+                name: beyond_accuracy(result, self.background)
+                for name, result in self.of(task).items()
+            }
+            for task in self.tasks
+            if task in DESCRIBED
+        }
+
+    @cached_property
+    def slices(self) -> dict[str, list[Division]]:
+        """The main metric of parts of the events, by task."""
+        if self.background is None:
+            return {}
+        return {
+            task: slice_results(found, self.main(task), self.background)
+            for task, found in ((task, self.of(task)) for task in self.tasks)
+            if isinstance(next(iter(found.values())).questions, Questions)
+        }
+
+    def main(self, task: str) -> str:
+        """Name the metric that methods are compared by at a task."""
+        return main_metric(task, next(iter(self.of(task).values())).statistics.names)
+
+    def rival(self, task: str) -> str | None:
+        """Name the best method besides the subject and the optimum; ``None`` for none."""
+        metric = self.main(task)
+        others = {
+            name: result.statistics.values[metric]
+            * (-1 if result.statistics.goal(metric) == "lower" else 1)
+            for name, result in self.of(task).items()
+            if name not in (self.subject, self.optimum)
+        }
+        return max(others, key=lambda name: others[name]) if others else None

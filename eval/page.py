@@ -6,14 +6,16 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from genrec.eval.details import Block, cost_block, plot_calibration, stress_block, task_blocks
+from genrec.eval.dialogues import CONVERSE
 from genrec.eval.findings import Findings
 from genrec.eval.intervals import Comparison, Interval
 from genrec.eval.plots import plot_at_k, plot_intervals
-from genrec.eval.questions import RANKING_TASKS, TEXT_TASKS
-from genrec.eval.results import TaskResults
-from genrec.eval.showcase import WrittenText, showcase, written_texts
+from genrec.eval.questions import RANKING_TASKS, RATING_TASKS, TEXT_TASKS
+from genrec.eval.results import Ranked, TaskResults
+from genrec.eval.showcase import Showcase, WrittenText, showcase, written_texts
 from genrec.eval.table import number, shown_metrics
-from genrec.figures import GREY, PALETTE
+from genrec.figures import GREY, PALETTE, stylesheet
 from genrec.optional import require
 
 _TEMPLATE: Final = "report.html"
@@ -28,6 +30,8 @@ _HEADINGS: Final = {
     "preference": "Ratings read from reviews",
     "explain": "Explanations",
     "explain_rated": "Explanations of a rating",
+    "explain_hint": "Explanations with a word as hint",
+    CONVERSE: "What a dialogue asks for",
     "summarize": "Summaries of reviews",
 }
 
@@ -77,6 +81,7 @@ class Section(NamedTuple):
 
     plots: list[str]
     texts: list[WrittenText]
+    blocks: list[Block]
 
     @property
     def is_compared(self) -> bool:
@@ -104,23 +109,36 @@ def render_page(findings: Findings, *, about: Mapping[str, Any], users_shown: in
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(Path(__file__).with_name(_TEMPLATE).read_text("utf-8"))
     provenance = {key: about[key] for key in ("versions", "git_revision", "seeds", "config")}
+    blocks = (stress_block(findings), cost_block(findings, colours))
     page: str = template.render(
+        stylesheet=stylesheet(),
         subject=findings.subject,
         dataset=findings.dataset,
         sections=[_section(task, findings, colours) for task in findings.tasks],
+        blocks=[block for block in blocks if block is not None],
         highlights=_highlights(shown, findings) if shown else [],
         bootstrap=about["bootstrap"],
-        showcase=showcase(subject[shown], findings.dataset, count=users_shown) if shown else None,
+        showcase=_showcase(shown, findings, count=users_shown) if shown else None,
+        colours=colours,
         provenance=json.dumps(provenance, indent=2),
     )
     return page
+
+
+def _showcase(task: str, findings: Findings, *, count: int) -> Showcase:
+    rankings = {
+        name: result
+        for name, result in findings.of(task).items()
+        if isinstance(result.answers, Ranked)
+    }
+    return showcase(rankings, findings.dataset, count=count, rival=findings.rival(task))
 
 
 def _highlights(task: str, findings: Findings) -> list[Highlight]:
     """Pick what to say first about the subject's rankings."""
     found = findings.of(task)
     subject = found[findings.subject]
-    main = _main_metric(task, subject.metrics)
+    main = findings.main(task)
     value = subject.metrics[main].value
     highlights = [Highlight(number(value, task), main.upper())]
     for name, result in found.items():
@@ -134,18 +152,11 @@ def _highlights(task: str, findings: Findings) -> list[Highlight]:
     return [*highlights, Highlight(share, "items that do not exist or are not allowed")]
 
 
-def _main_metric(task: str, metrics: Mapping[str, Interval]) -> str:
-    """Name the metric that methods are compared by: for rankings the NDCG at the longest cut."""
-    if task in RANKING_TASKS:
-        return [name for name in metrics if name.startswith("ndcg@")][-1]
-    return list(metrics)[-1]
-
-
 def _section(task: str, findings: Findings, colours: Mapping[str, str]) -> Section:
     found = findings.of(task)
     metrics = {name: result.metrics for name, result in found.items()}
     columns = shown_metrics(metrics, task)
-    main = _main_metric(task, next(iter(metrics.values())))
+    main = findings.main(task)
     texts = []
     if task in TEXT_TASKS and findings.subject in found:
         texts = written_texts(found[findings.subject], findings.dataset, count=_TEXTS_SHOWN)
@@ -157,8 +168,9 @@ def _section(task: str, findings: Findings, colours: Mapping[str, str]) -> Secti
         main=main,
         rows=_rows(task, findings, colours, columns=columns, main=main),
         counts=[_told(name, result) for name, result in found.items()],
-        plots=_plots(task, metrics, colours, columns=columns),
+        plots=_plots(task, findings, colours),
         texts=texts,
+        blocks=task_blocks(task, findings, colours),
     )
 
 
@@ -210,23 +222,26 @@ def _told(name: str, result: TaskResults) -> str:
     return f"{name}: {total}; {told}; {speed}"
 
 
-def _plots(
-    task: str,
-    metrics: Mapping[str, Mapping[str, Interval]],
-    colours: Mapping[str, str],
-    *,
-    columns: list[str],
-) -> list[str]:
-    if task in RANKING_TASKS:
+def _plots(task: str, findings: Findings, colours: Mapping[str, str]) -> list[str]:
+    metrics = {name: result.metrics for name, result in findings.of(task).items()}
+    if task in (*RANKING_TASKS, CONVERSE):
         return [plot_at_k(metric, metrics, colours) for metric in ("hr", "ndcg")]
+    if task in RATING_TASKS:
+        calibration = plot_calibration(task, findings, colours)
+        errors = [] if len(metrics) == 1 else [_plot("rmse", metrics, colours)]
+        return [*errors, *([] if calibration is None else [calibration])]
     if len(metrics) == 1:
         return []
-    shown = (columns[0], columns[-1])
-    intervals = [{name: found[column] for name, found in metrics.items()} for column in shown]
-    return [
-        plot_intervals(column.upper(), of_column, colours)
-        for column, of_column in zip(shown, intervals, strict=True)
-    ]
+    names = ("bleu-4", "rouge-l") if task in TEXT_TASKS else ("precision", "f1")
+    return [_plot(name, metrics, colours) for name in names]
+
+
+def _plot(
+    name: str, metrics: Mapping[str, Mapping[str, Interval]], colours: Mapping[str, str]
+) -> str:
+    return plot_intervals(
+        name.upper(), {method: found[name] for method, found in metrics.items()}, colours
+    )
 
 
 def _colours(findings: Findings) -> dict[str, str]:

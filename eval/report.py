@@ -5,25 +5,29 @@ import json
 import math
 import platform
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from genrec.artifacts import write_directory, write_json
 from genrec.data import Dataset
+from genrec.eval.background import Background
+from genrec.eval.beyond import Beyond
 from genrec.eval.findings import Findings
-from genrec.eval.intervals import LEVEL, RESAMPLES, Comparison, Interval
+from genrec.eval.intervals import LEVEL, RESAMPLES, bootstrap
 from genrec.eval.page import render_page
 from genrec.eval.questions import RATING_TASKS, TEXT_TASKS, Question
+from genrec.eval.ratings import reliability
 from genrec.eval.results import Chosen, Ranked, Rated, Results, TaskResults
+from genrec.eval.stress import Stressed
 from genrec.recommender import Request
 
 RESULTS_FILE: Final = "results.json"
 SAMPLES_FILE: Final = "samples.jsonl"
 PAGE_FILE: Final = "report.html"
 
-SCHEMA: Final = 1
-"""Version of the layout of results.json."""
+SCHEMA: Final = 2
+"""Version of the layout of results.json; ``results.schema.json`` beside this file describes it."""
 
 _PACKAGES: Final = ("genrec", "torch", "transformers", "numpy", "polars")
 
@@ -38,6 +42,8 @@ def write_report(
     seeds: Mapping[str, int] | None = None,
     config: Mapping[str, Any] | None = None,
     prompt_of: Callable[[Request], str] | None = None,
+    background: Background | None = None,
+    stressed: Mapping[str, Sequence[Stressed]] | None = None,
     users_shown: int = 12,
 ) -> Path:
     """Write ``results.json``, ``samples.jsonl`` and ``report.html`` into a new directory.
@@ -52,6 +58,9 @@ def write_report(
         seeds: Seeds that decided anything, by what they decided.
         config: What it takes to do it again.
         prompt_of: Writes the subject's prompt of a request, to be kept with the samples.
+        background: What is known beside the answers; with it the report tells of parts of the
+            events and of what lies beyond accuracy.
+        stressed: What stress did to methods, by method; see ``put_under_stress``.
         users_shown: How many users the page shows with their pictures.
 
     Returns:
@@ -61,7 +70,7 @@ def write_report(
         ValueError: When there is nothing to report, or the methods were asked about other events.
         MissingDependencyError: When jinja2 or matplotlib is not installed.
     """
-    findings = Findings(results, dataset, optimum)
+    findings = Findings(results, dataset, optimum, background, stressed or {})
     about = {
         "schema": SCHEMA,
         "summary": dict(summary or {}),
@@ -159,19 +168,62 @@ def _contents(findings: Findings) -> dict[str, Any]:
         "subject": findings.subject,
         "optimum": findings.optimum,
         "methods": {
-            name: {task: _task_contents(result) for task, result in found.tasks.items()}
+            name: {
+                task: _task_contents(result, findings.beyond.get(task, {}).get(name))
+                for task, result in found.tasks.items()
+            }
             for name, found in findings.results.items()
         },
         "comparisons": _to_json(findings.comparisons),
+        "slices": {
+            task: [_to_json(division) for division in found]
+            for task, found in findings.slices.items()
+        },
+        "stress": [
+            _stress_contents(method, one)
+            for method, found in findings.stressed.items()
+            for one in found
+        ],
+        "efficiency": {
+            name: _to_json(found.efficiency)
+            for name, found in findings.results.items()
+            if found.efficiency is not None
+        },
         "bootstrap": {"resamples": RESAMPLES, "level": LEVEL, "by": "user"},
     }
 
 
-def _task_contents(result: TaskResults) -> dict[str, Any]:
-    return {
+def _task_contents(result: TaskResults, beyond: Beyond | None) -> dict[str, Any]:
+    contents: dict[str, Any] = {
         "metrics": _to_json(result.metrics),
+        "figures": _to_json(result.figures),
         "counts": dict(result.counts),
         "seconds": round(result.seconds, 3),
+    }
+    if isinstance(result.answers, Rated):
+        bins = reliability(result.answers.predicted_E, result.answers.target_E)
+        contents["reliability"] = _to_json(bins)
+    if beyond is not None:
+        contents["beyond"] = {
+            "metrics": _to_json(bootstrap(beyond.statistics)),
+            "figures": _to_json(beyond.figures),
+            "exposure": _to_json(beyond.exposure),
+        }
+    return contents
+
+
+def _stress_contents(method: str, stressed: Stressed) -> dict[str, Any]:
+    metric = stressed.metric
+    return {
+        "method": method,
+        "stress": stressed.stress,
+        "about": stressed.about,
+        "task": stressed.task,
+        "metric": metric,
+        "before": _to_json(bootstrap(stressed.before.statistics.only(metric))[metric]),
+        "after": _to_json(bootstrap(stressed.after.statistics.only(metric))[metric]),
+        "comparison": _to_json(stressed.comparison),
+        "attacked": _to_json(stressed.attacked),
     }
 
 
@@ -203,16 +255,19 @@ def _answer(result: TaskResults, e: int, dataset: Dataset) -> Any:
         named = [ids[item] if 0 <= item < len(ids) else None for item in items if item != -1]
         return {"rank": rank, "items": named}
     if isinstance(answers, Rated):
-        return _to_json(float(answers.predicted_E[e]))
+        told = {"expected": answers.predicted_E[e], "likeliest": answers.likeliest_E[e]}
+        return _to_json({name: float(number) for name, number in told.items()})
     if isinstance(answers, Chosen):
         return {"items": [ids[item] for item in answers.chosen[e]]}
     return answers.answers[e]
 
 
 def _to_json(value: Any) -> Any:
-    """Turn intervals and comparisons into objects, and NaN, which JSON lacks, into null."""
-    if isinstance(value, (Interval, Comparison)):
+    """Turn named values into objects, and what is not finite, which JSON lacks, into null."""
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
         return {name: _to_json(part) for name, part in value._asdict().items()}
     if isinstance(value, Mapping):
         return {name: _to_json(part) for name, part in value.items()}
-    return None if isinstance(value, float) and math.isnan(value) else value
+    if isinstance(value, (list, tuple)):
+        return [_to_json(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

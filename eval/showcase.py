@@ -8,6 +8,7 @@ import numpy as np
 from genrec.data import Catalogue, Dataset
 from genrec.eval.intervals import Ints
 from genrec.eval.questions import Question
+from genrec.eval.ranking import ndcg_at
 from genrec.eval.results import Ranked, TaskResults, Written
 from genrec.figures import data_uri
 
@@ -24,6 +25,16 @@ class Tile(NamedTuple):
     is_target: bool
 
 
+class Shown(NamedTuple):
+    """What one method recommended to a user."""
+
+    method: str
+    place: int | None
+    """Where the target stands, from 1, as people count; ``None`` where it was missed."""
+
+    ranking: list[Tile]
+
+
 class Shopper(NamedTuple):
     """One user whose next item was to be found."""
 
@@ -34,10 +45,21 @@ class Shopper(NamedTuple):
 
     history: list[Tile]
     target: Tile
-    place: int | None
-    """Where the target stands, from 1, as people count; ``None`` where it was missed."""
+    shown: list[Shown]
+    """The rankings, the subject's first."""
 
-    ranking: list[Tile]
+    @property
+    def place(self) -> int | None:
+        """Where the subject has the target."""
+        return self.shown[0].place
+
+
+class Group(NamedTuple):
+    """Users to look at together."""
+
+    heading: str
+    about: str
+    shoppers: list[Shopper]
 
 
 class WrittenText(NamedTuple):
@@ -49,39 +71,80 @@ class WrittenText(NamedTuple):
 
 
 class Showcase(NamedTuple):
-    """Users whose next item was found, users whose next item was not, and all their pictures."""
+    """Users to look at, and all their pictures."""
 
-    hits: list[Shopper]
-    misses: list[Shopper]
-    hit_count: int
-    miss_count: int
+    groups: list[Group]
     pictures: Mapping[str, str]
     """Pictures as data URIs, each once however often it is shown."""
 
 
-def showcase(result: TaskResults, dataset: Dataset, *, count: int, seed: int = 0) -> Showcase:
-    """Draw users at random, half of them among the hits where there are enough.
+def showcase(
+    results: Mapping[str, TaskResults],
+    dataset: Dataset,
+    *,
+    count: int,
+    rival: str | None = None,
+    seed: int = 0,
+) -> Showcase:
+    """Draw users at random, half of them among the hits, and show where two methods differ most.
 
     Args:
-        result: What a method ranked.
-        dataset: The data that it was evaluated on.
-        count: How many users to show in all.
-        seed: Draws them.
+        results: What the methods ranked, by name, on the same events. The first is the subject.
+        dataset: The data that they were evaluated on.
+        count: How many users to draw in all.
+        rival: The method to find the largest differences to; none for ``None``.
+        seed: Draws the users.
     """
+    name, result = next(iter(results.items()))
     assert isinstance(result.answers, Ranked)
     draw = np.random.default_rng(seed)
     hit_E = np.flatnonzero(result.answers.rank_E >= 0)
     miss_E = np.flatnonzero(result.answers.rank_E < 0)
     hits = draw.permutation(hit_E)[: max(count // 2, count - len(miss_E))]
     misses = draw.permutation(miss_E)[: count - len(hits)]
+    chosen = [
+        ("Found", f"Drawn at random from {len(hit_E):,} whose next item {name} found.", hits),
+        ("Missed", f"Drawn at random from {len(miss_E):,} whose next item {name} missed.", misses),
+    ]
+    shown = {name: result}
+    if rival is not None:
+        shown_too = {**shown, rival: results[rival]}
+        chosen += _apart(name, result, rival, results[rival], draw, count=max(1, count // 4))
     pictures: dict[str, str] = {}
-    return Showcase(
-        hits=_shoppers(result, dataset, hits, pictures),
-        misses=_shoppers(result, dataset, misses, pictures),
-        hit_count=len(hit_E),
-        miss_count=len(miss_E),
-        pictures=pictures,
-    )
+    groups = [
+        Group(
+            heading, about,
+            _shoppers(shown if place < 2 else shown_too, dataset, rows, pictures),
+        )
+        for place, (heading, about, rows) in enumerate(chosen)
+        if len(rows)
+    ]  # fmt: skip
+    return Showcase(groups, pictures)
+
+
+def _apart(
+    name: str,
+    result: TaskResults,
+    rival: str,
+    other: TaskResults,
+    draw: np.random.Generator,
+    *,
+    count: int,
+) -> list[tuple[str, str, Ints]]:
+    """Choose the users of whom one method finds the next item much higher up than the other."""
+    assert isinstance(result.answers, Ranked)
+    assert isinstance(other.answers, Ranked)
+    k = result.answers.items_EK.shape[1]
+    gap_E = ndcg_at(result.answers.rank_E, k) - ndcg_at(other.answers.rank_E, k)
+    mixed_E = draw.permutation(len(gap_E))  # of equal gaps any
+    order_E = mixed_E[np.argsort(-gap_E[mixed_E], kind="stable")]
+    better = order_E[gap_E[order_E] > 0][:count]
+    worse = order_E[gap_E[order_E] < 0][::-1][:count]
+    told = "Users between whose NDCG the difference is largest; of equal ones some at random."
+    return [
+        (f"Better by {name} than by {rival}", told, better),
+        (f"Better by {rival} than by {name}", told, worse),
+    ]
 
 
 def written_texts(
@@ -105,29 +168,20 @@ def title_of(catalogue: Catalogue, item: int) -> str:
 
 
 def _shoppers(
-    result: TaskResults, dataset: Dataset, chosen: Ints, pictures: dict[str, str]
+    results: Mapping[str, TaskResults], dataset: Dataset, chosen: Ints, pictures: dict[str, str]
 ) -> list[Shopper]:
-    answers = result.answers
-    assert isinstance(answers, Ranked)
-    questions = result.questions.at(chosen)
+    questions = next(iter(results.values())).questions.at(chosen)
     return [
-        _shopper(
-            question,
-            questions.user_name(question),
-            answers.items_EK[e],
-            int(answers.rank_E[e]),
-            dataset,
-            pictures,
-        )
+        _shopper(question, questions.user_name(question), e, results, dataset, pictures)
         for e, question in zip(chosen.tolist(), questions, strict=True)
-    ]  # fmt: skip
+    ]
 
 
 def _shopper(
     question: Question,
     user: str,
-    items_K: Ints,
-    rank: int,
+    e: int,
+    results: Mapping[str, TaskResults],
     dataset: Dataset,
     pictures: dict[str, str],
 ) -> Shopper:
@@ -136,14 +190,19 @@ def _shopper(
     def tile(item: int) -> Tile:
         return _tile(item, dataset.catalogue, pictures, is_target=item == target)
 
+    shown = []
+    for name, result in results.items():
+        assert isinstance(result.answers, Ranked)
+        rank, items = int(result.answers.rank_E[e]), result.answers.items_EK[e].tolist()
+        tiles = [tile(item) for item in items if item != -1]
+        shown.append(Shown(name, rank + 1 if rank >= 0 else None, tiles))
     return Shopper(
         user=user,
         query=question.request.query,
         earlier=max(0, len(history) - _HISTORY_SHOWN),
         history=[tile(item) for item in history[-_HISTORY_SHOWN:]],
         target=tile(target),
-        place=rank + 1 if rank >= 0 else None,
-        ranking=[tile(item) for item in items_K.tolist() if item != -1],
+        shown=shown,
     )
 
 

@@ -1,27 +1,47 @@
 """Results as a table of plain text: one row a method, one column a metric."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from genrec.eval.dialogues import CONVERSE
 from genrec.eval.intervals import Interval
 from genrec.eval.questions import RANKING_TASKS, RATING_TASKS, TEXT_TASKS
 from genrec.eval.results import Results
 
+_RANKING = ("hr@1", "hr@5", "hr@10", "ndcg@5", "ndcg@10", "mrr@10", "id-hr@10", "id-ndcg@10")
+_TEXT = (
+    "bleu-1", "bleu-4", "rouge-1", "rouge-2", "rouge-l", "meteor", "bertscore-f1", "feature-match",
+)  # fmt: skip
+
 SHOWN = {
-    **dict.fromkeys(RANKING_TASKS, ("hr@1", "hr@5", "hr@10", "ndcg@5", "ndcg@10", "mrr@10")),
-    **dict.fromkeys(RATING_TASKS, ("mae", "mae-likeliest", "rmse-likeliest", "rmse")),
-    **dict.fromkeys(TEXT_TASKS, ("bleu-1", "bleu-4", "rouge-1", "rouge-2", "rouge-l")),
+    **dict.fromkeys((*RANKING_TASKS, CONVERSE), _RANKING),
+    **dict.fromkeys(
+        RATING_TASKS, ("calibration", "mae", "mae-likeliest", "rmse-likeliest", "rmse")
+    ),
+    **dict.fromkeys(TEXT_TASKS, _TEXT),
+    "direct": ("hr@1", "hr@5", "ndcg@5", "mrr@10", "auc"),
     "select": ("precision", "recall", "f1"),
 }
 """The metrics worth a column, by task."""
 
 DIGITS = {
-    **dict.fromkeys(RANKING_TASKS, 4),
+    **dict.fromkeys((*RANKING_TASKS, CONVERSE), 4),
     **dict.fromkeys(RATING_TASKS, 3),
     **dict.fromkeys(TEXT_TASKS, 1),
     "select": 3,
 }
 """Digits behind the point, by task."""
+
+
+def main_metric(task: str, metrics: Iterable[str]) -> str:
+    """Name the metric that methods are compared by: for rankings the NDCG at the longest cut."""
+    if task in RATING_TASKS:
+        return "rmse"
+    if task in TEXT_TASKS:
+        return "rouge-l"
+    if task == "select":
+        return "f1"
+    return [name for name in metrics if name.startswith("ndcg@")][-1]
 
 
 def text_table(results: Mapping[str, Results], task: str) -> str:

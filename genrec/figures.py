@@ -2,6 +2,7 @@
 
 import base64
 import io
+from pathlib import Path
 from typing import Any, Final
 
 from PIL import Image
@@ -29,6 +30,11 @@ _STYLE: Final = {
     "ytick.color": "#64748b",
     "grid.color": "#e2e8f0",
 }
+
+
+def stylesheet() -> str:
+    """Read the styles that all pages have in common."""
+    return Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 
 
 def new_figure(*, height: float = 3.1) -> tuple[Any, Any]:

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from genrec.figures import GREY, PALETTE, new_figure, svg
+from genrec.figures import GREY, PALETTE, new_figure, stylesheet, svg
 from genrec.optional import require
 from genrec.tokenization.examples import draw_examples
 from genrec.tokenization.items import ItemTable
@@ -46,6 +46,7 @@ def render_page(
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(Path(__file__).with_name(_TEMPLATE).read_text("utf-8"))
     page: str = template.render(
+        stylesheet=stylesheet(),
         tokenizer=tokenizer,
         quality=tokenizer.quality,
         versions=tokenizer.ledger.versions,
