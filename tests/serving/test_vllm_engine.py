@@ -1,24 +1,20 @@
 """vLLM's answers against those of transformers, from one model directory."""
 
-import os
-
-# vLLM in the process of the tests and without a GPU: nothing is bound to cores or sent anywhere.
-os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
-os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
-os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
+import copy
+import gc
+import importlib
+import logging
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
 import pytest
-import torch
 
 from genrec import GenRec
 from genrec.data import Catalogue
-from genrec.models import TinyConfig, build_tiny
 from genrec.optional import MissingDependencyError, is_installed
 from genrec.prompts import PromptConfig, Renderer, Tasks, Vocabulary, corpus, train_tokenizer
-from genrec.recommender import Recommender, Request
+from genrec.recommender import Diversity, Recommender, Request, Sampling, Subset
 from genrec.semantic_ids import SemanticIds
 from genrec.serving import (
     TransformersRecommender,
@@ -28,11 +24,11 @@ from genrec.serving import (
     load_renderer,
     save_bundle,
 )
+from genrec.serving.bundle import follow
+from genrec.serving.vllm.beams import PortableBeams
+from genrec.serving.vllm.engine import Prompt
+from tests.serving.vllm_setup import assert_same, needs_vllm, tiny_decoder, worker_of
 from tests.small_shop import small_dataset, small_renderer
-
-needs_vllm = pytest.mark.skipif(
-    not is_installed("vllm"), reason="vllm is not installed: pip install 'genrec[vllm]'"
-)
 
 FIRST_CODES = 150  # more than vLLM scores for one request
 ITEMS = 3 * FIRST_CODES
@@ -59,17 +55,7 @@ def wide_renderer() -> Renderer:
 
 
 def save(path, renderer, kind):
-    model = build_tiny(
-        # vLLM's attention on a CPU wants heads of 32 at least.
-        TinyConfig(architecture=kind, hidden_size=64, layers=2, heads=2, intermediate_size=128),
-        vocabulary_size=len(renderer.vocabulary), special=renderer.vocabulary.special,
-        max_tokens=512, seed=0,
-    )  # fmt: skip
-    with torch.no_grad():
-        for weights in model.parameters():
-            if weights.ndim == 2:
-                weights *= 8  # so that the beams of an untrained model differ by more than rounding
-    save_bundle(path, model, renderer)
+    save_bundle(path, tiny_decoder(renderer.vocabulary, kind), renderer)
     return path
 
 
@@ -92,14 +78,18 @@ def rec(path):
 
 
 @pytest.fixture
-def vllm(rec):
+def served(rec):
     return rec.recommender
 
 
-def assert_same(rankings, expected):
-    for ours, theirs in zip(rankings, expected, strict=True):
-        assert ours.items.tolist() == theirs.items.tolist()
-        np.testing.assert_allclose(ours.scores, theirs.scores, atol=1e-4, rtol=0)
+@pytest.fixture(params=["worker", "portable"])
+def vllm(served, request):
+    if request.param == "worker":
+        assert served._engine.searches_in_worker
+        return served
+    other = served.following(served.renderer)
+    other._beam_route = PortableBeams(other._engine, other.renderer)
+    return other
 
 
 @needs_vllm
@@ -154,6 +144,23 @@ def test_only_the_given_items_are_named_and_all_of_them(vllm, transformers):
 
 
 @needs_vllm
+def test_every_request_has_its_own_wishes(vllm, transformers):
+    in_stock = Subset(np.arange(ITEMS) % 3 > 0)
+    requests = [
+        Request(history=(1, 2), within=in_stock),
+        Request(history=(3,), within=in_stock, exclude=tuple(range(0, ITEMS, 2))),
+        Request(history=(4,), boosts=((7, 9.0), (8, -9.0))),
+        Request(history=(5,), diversity=Diversity(at_most=2)),
+        Request(history=(6,), sampling=Sampling(temperature=2.0, seed=3)),
+        Request(history=(7,)),
+    ]
+    found = vllm.recommend(requests, 12)
+    assert_same(found, transformers.recommend(requests, 12))
+    assert set(found[1].items) <= set(range(1, ITEMS, 2)) - set(range(0, ITEMS, 3))
+    assert_same(vllm.recommend(requests[:1], 12), found[:1])  # the set is known by now
+
+
+@needs_vllm
 def test_searches_are_those_of_transformers(vllm, transformers):
     requests = [
         Request(task="search", history=history, query=query)
@@ -165,28 +172,28 @@ def test_searches_are_those_of_transformers(vllm, transformers):
 
 @needs_vllm
 @pytest.mark.parametrize("task", ["rate", "explain"])
-def test_text_is_what_transformers_writes_without_codes(vllm, transformers, task):
+def test_text_is_what_transformers_writes_without_codes(served, transformers, task):
     requests = [Request(task=task, history=tuple(range(n)), item=n) for n in range(6)]
-    texts = vllm.generate(requests)
+    texts = served.generate(requests)
     assert texts == transformers.generate(requests)
     assert any(texts)
     assert not any("<a_" in text or "[EOC]" in text for text in texts)
 
 
 @needs_vllm
-def test_probabilities_of_ratings_are_those_of_transformers(vllm, transformers):
+def test_probabilities_of_ratings_are_those_of_transformers(served, transformers):
     requests = [Request(task="rate", history=tuple(range(n)), item=n) for n in range(9)]
-    ours, theirs = (engine.rating_log_probs(requests) for engine in (vllm, transformers))
+    ours, theirs = (engine.rating_log_probs(requests) for engine in (served, transformers))
     np.testing.assert_allclose(ours, theirs, atol=1e-4, rtol=0)
 
 
 @needs_vllm
-def test_selections_are_those_of_transformers(vllm, transformers):
+def test_selections_are_those_of_transformers(served, transformers):
     requests = [
         Request(task="select", history=tuple(range(n)), candidates=(3, 153, 7 * n, 40)[: n % 5])
         for n in range(1, 5)
     ]
-    chosen = vllm.select(requests)
+    chosen = served.select(requests)
     assert chosen == transformers.select(requests)
     assert any(chosen)
 
@@ -223,6 +230,118 @@ def test_a_request_that_no_item_may_answer_is_an_error(vllm):
 
 
 @needs_vllm
+@pytest.mark.parametrize("little", ["memory for beams", "room in a step", "memory for logits"])
+def test_doing_it_piece_by_piece_changes_no_answer(served, transformers, monkeypatch, little):
+    host = worker_of(served)._genrec_host
+    if little == "memory for beams":
+        monkeypatch.setattr(host, "_memory", 1)
+    elif little == "room in a step":
+        monkeypatch.setattr(host._model, "_rows_at_once", 7)
+    else:
+        monkeypatch.setattr("genrec.serving.vllm.paged.LOGITS_AT_ONCE", 1)
+    assert_same(served.recommend(HISTORIES[:5], 5), transformers.recommend(HISTORIES[:5], 5))
+
+
+@needs_vllm
+def test_an_error_in_the_worker_is_raised_here_and_ends_nothing(served, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("genrec.serving.vllm.worker.search_scored", _find_nothing)
+        with pytest.raises(ValueError, match="not numbers"):
+            served.recommend(HISTORIES[:3], 5)
+    assert len(served.recommend(HISTORIES[:3], 5)) == 3
+
+
+def _find_nothing(*_args, **_settings):
+    raise ValueError("request 0: the model's logits are not numbers (NaN)")
+
+
+@needs_vllm
+def test_a_prompt_that_is_too_long_is_refused_and_ends_nothing(served, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(served, "_prompts", lambda _: [Prompt([1] * 600)])
+        with pytest.raises(Exception, match="600 input tokens"):  # a class of vLLM's own
+            served.recommend([Request()], 5)
+    assert worker_of(served)._genrec_host._batches == {}
+
+
+def half_of(renderer):
+    kept = np.arange(0, ITEMS, 2)
+    ids = SemanticIds(renderer.ids.codes_NL[kept], renderer.ids.codebook_sizes)
+    return follow(renderer, Catalogue(renderer.catalogue.table[kept]), ids)
+
+
+@needs_vllm
+def test_one_vllm_answers_about_two_catalogues(vllm, transformers):
+    other = half_of(vllm.renderer)
+    within = Subset(np.arange(ITEMS // 2) < 50)
+    requests = [Request(history=(1, 2)), Request(history=(3,), within=within)]
+    found = vllm.following(other).recommend(requests, 7)
+    assert_same(found, transformers.following(other).recommend(requests, 7))
+    assert_same(vllm.recommend(HISTORIES[:2], 5), transformers.recommend(HISTORIES[:2], 5))
+
+
+@needs_vllm
+def test_the_worker_drops_what_nobody_asks_for(served):
+    host = worker_of(served)._genrec_host
+    other, within = served.following(half_of(served.renderer)), Subset(np.arange(ITEMS) < 50)
+    served.recommend([Request(within=within)], 1)
+    (ours,) = (host.catalogues[key] for key in host.catalogues if key == served._beam_route._key)
+    catalogues, sets = len(host.catalogues), len(ours.subsets)
+    del other, within
+    gc.collect()
+    served.recommend([Request()], 1)
+    assert len(host.catalogues) < catalogues
+    assert len(ours.subsets) < sets
+    assert host._batches == host._waiting == {}
+
+
+@needs_vllm
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            lambda config, _: setattr(config.parallel_config, "pipeline_parallel_size", 2),
+            "pipeline",
+        ),
+        (lambda config, _: setattr(config.parallel_config, "tensor_parallel_size", 2), "logits"),
+        (lambda config, _: setattr(config.model_config, "uses_mrope", True), "positions"),
+        (lambda _, runner: delattr(runner, "attn_groups"), "attn_groups"),
+        (lambda _, runner: runner.kv_cache_config.kv_cache_groups.append(None), "whole prompt"),
+        (lambda _, runner: setattr(runner.kv_cache_config, "num_blocks", 1), "another way"),
+        (lambda *_: None, None),
+    ],
+)
+def test_internals_that_are_not_as_expected_are_noticed(served, change, told, monkeypatch):
+    worker = importlib.import_module("genrec.serving.vllm.worker")
+    platform = SimpleNamespace(use_all_gather=lambda: False)
+    monkeypatch.setattr(worker, "current_platform", platform)
+    real = worker_of(served).model_runner
+    config = SimpleNamespace(
+        parallel_config=copy.copy(real.vllm_config.parallel_config),
+        model_config=SimpleNamespace(uses_mrope=False),
+    )
+    cache = copy.copy(real.kv_cache_config)
+    cache.kv_cache_groups = list(cache.kv_cache_groups)
+    runner = SimpleNamespace(
+        attn_groups=real.attn_groups, kv_cache_config=cache, model=real.model,
+        supports_mm_inputs=False, device=real.device, vllm_config=real.vllm_config,
+    )  # fmt: skip
+    change(config, runner)
+    found = worker.obstacle(config, runner)
+    assert (found is None) if told is None else (told in found)
+
+
+@needs_vllm
+def test_the_portable_route_is_taken_where_the_other_cannot_be(served, monkeypatch, caplog):
+    monkeypatch.setattr("genrec.serving.vllm.worker.obstacle", lambda *_: "the moon is full")
+    with caplog.at_level(logging.INFO):
+        assert not served._engine._start_route(VLLMConfig())
+    assert "searches beams by requests: the moon is full" in caplog.text
+    with pytest.raises(ValueError, match="cannot search beams in its worker: the moon is full"):
+        served._engine._start_route(VLLMConfig(route="worker"))
+
+
+@needs_vllm
 def test_an_encoder_decoder_is_refused(tmp_path):
     folder = save(tmp_path / "model", small_renderer(kind="t5"), "t5")
     with pytest.raises(ValueError, match="use the engine 'transformers'"):
@@ -242,7 +361,13 @@ def test_a_device_is_refused(path):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"gpu_memory_utilization": 90}, {"max_num_seqs": 0}, {"kv_cache_memory_bytes": 0}],
+    [
+        {"gpu_memory_utilization": 90},
+        {"max_num_seqs": 0},
+        {"kv_cache_memory_bytes": 0},
+        {"route": "fastest"},
+        {"data_parallel_size": 2},
+    ],
 )
 def test_settings_that_make_no_sense_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):

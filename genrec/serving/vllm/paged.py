@@ -172,6 +172,28 @@ def _like(cache_NHSD: Tensor, blocks: int) -> Tensor:
     return flat.as_strided((blocks, *block.shape), (block.numel(), *block.stride()))
 
 
+class Rows(NamedTuple):
+    """Tokens to feed to a model, each at the end of a sequence."""
+
+    token_R: Tensor
+    position_R: Tensor
+    """Where each stands; what comes before it is in the cache."""
+
+    table_RM: Tensor
+    """The blocks of every sequence."""
+
+    seen: Sequence[Any] = ()
+    """The picture that each token sees, or ``None``; empty where none sees any."""
+
+    def cut(self, size: int) -> Iterator["Rows"]:
+        """Cut into pieces of so many rows."""
+        # vLLM's kernels read memory in one piece, whatever strides a tensor has.
+        token_R, position_R = self.token_R.int().contiguous(), self.position_R.contiguous()
+        for start in range(0, len(token_R), size):
+            some = slice(start, start + size)
+            yield Rows(token_R[some], position_R[some], self.table_RM[some], self.seen[some])
+
+
 class PagedModel:
     """The model of a vLLM worker, fed with one token a row."""
 
@@ -183,45 +205,52 @@ class PagedModel:
         self._builders = [(group.get_metadata_builder(), group.layer_names) for group in groups]
         known = runner.vllm_config.compilation_config.static_forward_context
         self.layers = [known[name] for _, names in self._builders for name in names]
+        scheduler = runner.vllm_config.scheduler_config
+        self._rows_at_once = min(scheduler.max_num_seqs, scheduler.max_num_batched_tokens)
         self.block_size = int(runner.kv_cache_config.kv_cache_groups[0].kv_cache_spec.block_size)
 
-    def hidden(
-        self,
-        token_R: Tensor,
-        position_R: Tensor,
-        table_RM: Tensor,
-        *,
-        longest: int,
-        seen: Sequence[Any] = (),
-    ) -> Tensor:
+    def hidden(self, rows: Rows, *, longest: int) -> Tensor:
         """Return the hidden states after one token of every row, of shape (R, D).
 
         Args:
-            token_R: The tokens.
-            position_R: Where in their sequences they stand; what comes before is in the cache.
-            table_RM: The blocks of every sequence.
+            rows: The tokens.
             longest: At least the length of the longest sequence.
-            seen: The picture that each token sees, or ``None``; empty where none sees any.
         """
-        rows = len(token_R)
-        # vLLM's kernels read memory in one piece, whatever strides a tensor has.
-        token_R, position_R = token_R.int().contiguous(), position_R.contiguous()
-        block_R1 = table_RM.gather(1, (position_R // self.block_size)[:, None])
+        # Some kernels have room for no more rows than vLLM's own steps may have.
+        return torch.cat([self._hidden(some, longest) for some in rows.cut(self._rows_at_once)])
+
+    def _hidden(self, rows: Rows, longest: int) -> Tensor:
+        metadata, slots = self._metadata(rows, longest)
+        inputs: dict[str, Tensor | None] = {"input_ids": rows.token_R, "inputs_embeds": None}
+        if self._runner.supports_mm_inputs:
+            inputs = {"input_ids": None, "inputs_embeds": self._embed(rows)}
+        with set_forward_context(
+            metadata, self._runner.vllm_config, num_tokens=len(rows.token_R), slot_mapping=slots
+        ):
+            hidden_RD: Tensor = self._runner.model(
+                positions=rows.position_R, intermediate_tensors=None, **inputs
+            )
+        return hidden_RD
+
+    def _metadata(self, rows: Rows, longest: int) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Tell every layer what the rows may read, and where they write."""
+        number, position_R = len(rows.token_R), rows.position_R
+        block_R1 = rows.table_RM.gather(1, (position_R // self.block_size)[:, None])
         slot_R = block_R1[:, 0] * self.block_size + position_R % self.block_size
-        start_cpu = torch.arange(rows + 1, dtype=torch.int32)
+        start_cpu = torch.arange(number + 1, dtype=torch.int32)
         common = CommonAttentionMetadata(
             query_start_loc=start_cpu.to(self.device),
             query_start_loc_cpu=start_cpu,
             seq_lens=(position_R + 1).int(),
-            seq_lens_cpu_upper_bound=torch.full((rows,), longest, dtype=torch.int32),
-            num_reqs=rows,
-            num_actual_tokens=rows,
+            seq_lens_cpu_upper_bound=torch.full((number,), longest, dtype=torch.int32),
+            num_reqs=number,
+            num_actual_tokens=number,
             max_query_len=1,
             max_seq_len=longest,
-            block_table_tensor=table_RM.int().contiguous(),
+            block_table_tensor=rows.table_RM.int().contiguous(),
             slot_mapping=slot_R,
             causal=True,
-            is_prefilling=torch.zeros(rows, dtype=torch.bool),
+            is_prefilling=torch.zeros(number, dtype=torch.bool),
             positions=position_R,
         )
         metadata: dict[str, Any] = {}
@@ -230,28 +259,21 @@ class PagedModel:
             built = builder.build(common_prefix_len=0, common_attn_metadata=common)
             metadata |= dict.fromkeys(names, built)
             slots |= dict.fromkeys(names, slot_R)
-        inputs: dict[str, Tensor | None] = {"input_ids": token_R, "inputs_embeds": None}
-        if self._runner.supports_mm_inputs:
-            inputs = {"input_ids": None, "inputs_embeds": self._embed(token_R, seen)}
-        with set_forward_context(
-            metadata, self._runner.vllm_config, num_tokens=rows, slot_mapping=slots
-        ):
-            hidden_RD: Tensor = self._runner.model(
-                positions=position_R, intermediate_tensors=None, **inputs
-            )
-        return hidden_RD
+        return metadata, slots
 
-    def _embed(self, token_R: Tensor, seen: Sequence[Any]) -> Tensor:
+    def _embed(self, rows: Rows) -> Tensor:
         """Embed tokens for a model that sees, as vLLM's own steps do."""
         model = self._runner.model
-        items = [("image", item) for item in seen if item is not None]
-        rows = []
+        items = [("image", item) for item in rows.seen if item is not None]
+        seen = []
         for _, _, inputs in group_and_batch_mm_kwargs(items, device=self.device):
             # A picture gives a row for each of its tokens; of these one is here.
-            rows += [rows_TX[:1] for rows_TX in model.embed_multimodal(**inputs)]
-        is_seeing_R = torch.tensor([item is not None for item in seen], dtype=torch.bool)
+            seen += [each_TX[:1] for each_TX in model.embed_multimodal(**inputs)]
+        is_seeing_R = None
+        if seen:
+            is_seeing_R = torch.tensor([item is not None for item in rows.seen], device=self.device)
         embedded_RD: Tensor = model.embed_input_ids(
-            token_R, rows or None, is_multimodal=is_seeing_R.to(self.device) if rows else None
+            rows.token_R, seen or None, is_multimodal=is_seeing_R
         )
         return embedded_RD
 
@@ -297,10 +319,9 @@ class PagedScorer:
         position_BW = (self._length_B1 - 1 + codes).expand(-1, width)
         table_BKM = self._tails.table_BKM
         table_BWM = table_BKM.take_along_dim(self._slot_BW[..., None], dim=1)
-        hidden_RD = self._model.hidden(
-            token_BW.flatten(), position_BW.flatten(), table_BWM.flatten(0, 1),
-            longest=self._longest + codes, seen=self._seen if codes == 0 else (),
-        )  # fmt: skip
+        seen = self._seen if codes == 0 else ()  # a code belongs to no picture
+        rows = Rows(token_BW.flatten(), position_BW.flatten(), table_BWM.flatten(0, 1), seen)
+        hidden_RD = self._model.hidden(rows, longest=self._longest + codes)
         return self._model.log_probs(hidden_RD, next_BWC.flatten(0, 1)).view(next_BWC.shape)
 
     def _follow(self, parent_BW: Tensor) -> None:

@@ -99,6 +99,8 @@ def obstacle(config: Any, runner: Any) -> str | None:
     for name in ("pipeline_parallel_size", "decode_context_parallel_size"):
         if getattr(parallel, name, 1) > 1:
             return f"{name} is {getattr(parallel, name)}"
+    if parallel.data_parallel_size > 1 and parallel.is_moe_model is not False:
+        return "copies of a mixture of experts take every step together"
     if parallel.tensor_parallel_size > 1 and not current_platform.use_all_gather():
         return "only one of the workers that share a layer has the logits"
     missing = [
