@@ -43,13 +43,11 @@ class TermsReader:
             only=[request.only for request in requests],
             within=[self._set(request.within) for request in requests],
         )
-        is_boosted = any(request.boosts for request in requests)
+        boosts = [_allowed_boosts(request) for request in requests]
         diversity = [request.diversity for request in requests]
         sampling = [request.sampling for request in requests]
         policy = Policy(
-            boosts=Boosts.from_items(self._trie, [dict(request.boosts) for request in requests])
-            if is_boosted
-            else None,
+            boosts=Boosts.from_items(self._trie, boosts) if any(boosts) else None,
             diversity=diversity if any(diversity) else None,
             sampling=sampling if any(sampling) else None,
         )
@@ -62,3 +60,21 @@ class TermsReader:
         if found is None:
             found = self._sets[subset] = ItemSet.from_mask(self._trie, subset.is_in_N)
         return found
+
+
+def _allowed_boosts(request: Request) -> dict[int, float]:
+    """Leave out what cannot be named: it would lead beams to where there is nothing for them."""
+    boosts = dict(request.boosts)
+    if boosts:
+        for row in boosts.keys() & set(request.exclude):
+            del boosts[row]
+        if request.only is not None:
+            boosts = {row: boosts[row] for row in boosts.keys() & set(request.only)}
+        if request.within is not None:
+            is_in_N = request.within.is_in_N
+            boosts = {
+                row: boost
+                for row, boost in boosts.items()
+                if not 0 <= row < len(is_in_N) or is_in_N[row]
+            }
+    return boosts

@@ -162,7 +162,9 @@ def check_beams(trie: TokenTrie, *, at_least: int, seed: int, requests: int = 32
 def _first_codes(trie: TokenTrie) -> Ints:
     """Number the first code of every item, by its row."""
     bounds = trie.levels[0].rank_bounds.numpy()
-    return np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))[trie.rank_N.numpy()]
+    code_of_rank = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
+    code_N: Ints = code_of_rank[trie.rank_N.numpy()]
+    return code_N
 
 
 def _random_policy(trie: TokenTrie, requests: int, rng: np.random.Generator) -> Policy:

@@ -307,3 +307,30 @@ def test_a_set_of_another_catalogue_is_refused():
 def test_policies_for_different_numbers_of_requests_are_refused():
     with pytest.raises(ValueError, match="`diversity` for 1 and `sampling` for 2"):
         Policy(diversity=[None], sampling=[None, Sampling()])
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        {"exclude": (7,)},
+        {"only": tuple(row for row in range(40) if row != 7)},
+        {"within": Subset(np.arange(40) != 7)},
+    ],
+)
+def test_what_cannot_be_named_lures_no_beam_however_much_it_is_boosted(hidden):
+    trie = trie_of(random_ids(40, (4, 4, 4)))
+    plain, boosted = (
+        TermsReader(trie).read([Request(**hidden, boosts=boosts)]) for boosts in ((), ((7, 100.0),))
+    )
+    found, expected = (
+        search(table_model(1, 3), trie, beams=2, constraints=terms[0], policy=terms[1])
+        for terms in (boosted, plain)
+    )
+    assert found.items_BK.tolist() == expected.items_BK.tolist()
+
+
+def test_a_boost_of_no_item_is_refused_whatever_may_be_named():
+    reader = TermsReader(trie_of(random_ids(40, (4, 4, 4))))
+    within = Subset(np.ones(40, dtype=bool))
+    with pytest.raises(ValueError, match="request 0: `boosts` names item 40"):
+        reader.read([Request(within=within, boosts=((40, 1.0),))])
