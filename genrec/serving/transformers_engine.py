@@ -25,6 +25,7 @@ from genrec.models import PictureStore
 from genrec.models.picture_inputs import PictureInputs, PictureSource
 from genrec.prompts import Answer, Example, Renderer
 from genrec.recommender import Ranking, Rating, Request
+from genrec.serving.batches import cut_batches, pass_in_tokens
 from genrec.serving.bundle import old_rows
 from genrec.serving.ratings import Calibration, Floats, fit_calibration
 
@@ -146,7 +147,8 @@ class TransformersRecommender:
         self._check(requests, "text", "rating")
         vocabulary = self._renderer.vocabulary
         answers: dict[int, str] = {}
-        for rows, examples in self._batches(requests):
+        passes = self._renderer.config.answer_tokens
+        for rows, examples in self._batches(requests, passes=passes):
             tokens_BP, seen_BP, prompt_inputs = self._pad(examples)
             out_BT = self._model.generate(
                 input_ids=tokens_BP,
@@ -224,7 +226,7 @@ class TransformersRecommender:
             )
         runs = every_run(tokens, length).to(self._model.device)
         codes_RWT = np.zeros((len(requests), how.samples, length), dtype=np.int32)
-        for rows, examples in self._batches(requests):
+        for rows, examples in self._batches(requests, passes=length):
             scorer: Scorer = self._run_scorer(examples, runs)
             if how.guidance != 1:
                 blank = [
@@ -252,14 +254,21 @@ class TransformersRecommender:
         tokens_BP, seen_BP, prompt_inputs = self._pad(examples)
         return LogitsScorer(make_stepper(self._model, tokens_BP, seen_BP, prompt_inputs))
 
-    def _batches(self, requests: Sequence[Request]) -> Iterator[tuple[list[int], list[Example]]]:
-        """Yield requests of like length together, the longest first: what fails, fails early."""
+    def _batches(
+        self, requests: Sequence[Request], *, passes: int | None = None
+    ) -> Iterator[tuple[list[int], list[Example]]]:
+        """Yield requests of like length together, the longest first: what fails, fails early.
+
+        Each batch takes so many passes of the model; by default as many as an ID has codes.
+        """
         render = self._renderer.render
         examples = [render(request, phrasing=self._phrasing) for request in requests]
-        order = sorted(range(len(examples)), key=lambda row: -len(examples[row].prompt))
-        starts = range(0, len(order), self._batch_size)
-        for start in tqdm(starts, desc="answer", unit="batch", disable=not self._progress):
-            rows = order[start : start + self._batch_size]
+        batches = cut_batches(
+            [len(example.prompt) for example in examples],
+            batch_size=self._batch_size,
+            worth=pass_in_tokens(self._model.device) * (passes or self._renderer.ids.levels),
+        )
+        for rows in tqdm(batches, desc="answer", unit="batch", disable=not self._progress):
             yield rows, [examples[row] for row in rows]
 
     def _pad(self, examples: Sequence[Example]) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
