@@ -1,0 +1,174 @@
+"""Measure whether drawn pictures show what was asked for, in the look that the user likes.
+
+    OMP_NUM_THREADS=1 python recipes/benchmarks/imagine.py
+    python recipes/benchmarks/imagine.py --quick
+
+In the toy shop a query tells the category, which is a shape, and only pictures show colours and
+patterns, which users have a planted taste for. The recipes make a shop, semantic IDs, image tokens
+and a model that draws; an eye that was trained on other pictures reads what it drew for the test
+users' queries. Drawing is guided by what a search finds for user and query (UniMP, equation 9), or
+by the history itself, or by a search that knows no history. The last line is JSON.
+"""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from genrec import GenRec
+from genrec.config import parse_args
+from genrec.data import Dataset, leave_one_out, sample_events
+from genrec.data.toy_shop import ToyShop, ToyShopConfig, toy_shop
+from genrec.decoding.drawing import Drawing
+from genrec.eval import bootstrap, compare
+from genrec.eval.intervals import Statistics
+from genrec.eval.pictures import clip_scores, frechet_distance, nearest_pictures
+from genrec.serving.bundle import load_image_tokenizer
+
+if not __package__:  # run by its path
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from recipes.benchmarks.asked import Asked, grid
+from recipes.benchmarks.looks import train_eye
+
+RECIPES = Path(__file__).resolve().parents[1]
+
+WAYS = {
+    "retrieval": {"task": "imagine", "history": True},
+    "no_retrieval": {"task": "imagine_directly", "history": True},
+    "no_history": {"task": "imagine", "history": False},
+}
+"""How pictures are guided."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    out: Path = Path("runs/benchmarks/imagine")
+    """Where shop, tokenizers and model are kept; what is there is not made again."""
+
+    users: int = 300
+    """Draw for so many test users."""
+
+    guides: int = 2
+    """Items that guide a picture."""
+
+    temperature: float = 0.8
+    top_p: float = 0.95
+    guidance: float = 2.0
+    """How image tokens are sampled; chosen on validation users."""
+
+    on: str = "test"
+    """Whose queries to draw: those of ``test`` or of ``validation`` events."""
+
+    clip: str | None = None
+    """Name or folder of a CLIP model, for CLIPScore."""
+
+    inception: bool = False
+    """Compute FID, where torch-fidelity and its weights are at hand."""
+
+    seed: int = 0
+    quick: bool = False
+    """Take few steps, just to see that everything works."""
+
+
+def make(config: Config) -> None:
+    """Run the recipes, as anybody would for a shop of their own."""
+    few: dict[str, tuple[str, ...]] = {}
+    if config.quick:
+        few = {
+            "data": ("--toy.users=80", "--toy.categories=8", "--toy.items_per_category=18"),
+            "images": ("--training.steps=6", "--training.continuous_steps=2", "--model.size=16"),
+            "model": (
+                "--training.steps=4", "--training.rows_per_step=2", "--training.warmup_steps=1",
+                "--validation_users=5",
+            ),
+        }  # fmt: skip
+    out = config.out
+    data, ids, images = (f"{out / name}" for name in ("data", "tokenizer", "images"))
+    steps = {
+        "data": ("prepare", "prepare_toy", "--toy.picture_users=1.0", f"--seed={config.seed}"),
+        "tokenizer": ("train_tokenizer", "tokenizer_imagine", f"--dataset={data}", "--page=false"),
+        "images": ("train_image_tokenizer", "image_tokenizer_toy", f"--dataset={data}"),
+        "model": (
+            "finetune", "finetune_imagine", f"--dataset={data}", f"--tokenizer={ids}",
+            f"--image_tokenizer={images}", f"--work={out / 'training'}", "--training.threads=1",
+        ),
+    }  # fmt: skip
+    for name, (recipe, settings, *options) in steps.items():
+        if not (out / name).exists():
+            path = RECIPES / "configs" / f"{settings}.yaml"
+            command = [sys.executable, f"{RECIPES / recipe}.py", f"--config={path}", *options]
+            subprocess.run([*command, *few.get(name, ()), f"--out={out / name}"], check=True)
+
+
+def open_shop(config: Config) -> ToyShop:
+    """Plant the shop again to learn its truth, which the model was not told."""
+    dataset = Dataset.load(config.out / "data")
+    shop = toy_shop(ToyShopConfig(**dataset.info["config"]), seed=dataset.info["seed"])
+    assert shop.dataset.fingerprint == dataset.fingerprint
+    return shop
+
+
+def main(config: Config) -> None:
+    make(config)
+    shop = open_shop(config)
+    split = leave_one_out(shop.dataset.interactions)
+    event_E = sample_events(getattr(split, config.on), config.users, seed=config.seed)
+    asked = Asked.about(shop, event_E)
+    images = load_image_tokenizer(config.out / "model")
+    amount = {"pictures": 200, "steps": 5} if config.quick else {"pictures": 3000, "steps": 300}
+    eye = train_eye(images.size, **amount, seed=config.seed)
+    real_N = [shop.dataset.catalogue.picture(int(row)) for row in asked.pictured]
+    summary = asked.check(eye, real_N, images)
+
+    rec = GenRec.from_pretrained(config.out / "model")
+    how = Drawing(
+        temperature=config.temperature, top_p=config.top_p, guidance=config.guidance,
+        seed=config.seed,
+    )  # fmt: skip
+    scored: dict[str, Statistics] = {}
+    drawn: dict[str, Any] = {}
+    print(f"{'':<14}" + "".join(f"{name:>26}" for name in ("shape", "colour", "pattern")))
+    for way, guided in WAYS.items():
+        told = asked.histories if guided["history"] else [[]] * len(asked.histories)
+        found = rec.imagine_many(
+            told, asked.queries, guides=config.guides, how=how, task=str(guided["task"])
+        )
+        drawn[way] = [one.pictures[0] for one in found]
+        scored[way] = asked.score(eye, drawn[way])
+        bounds = bootstrap(scored[way])
+        print(
+            f"{way:<14}" + "".join(f"{v:>10.3f} ({a:.3f}-{b:.3f})" for v, a, b in bounds.values())
+        )
+        summary |= {f"{name}_{way}": list(interval) for name, interval in bounds.items()}
+        near = nearest_pictures(drawn[way], real_N)
+        summary[f"distance_to_nearest_{way}"] = float(np.median(near.distance_U))
+        summary[f"frechet_{way}"] = frechet_distance(
+            drawn[way], real_N, features=2048 if config.inception else eye, size=images.size
+        )
+        if config.clip is not None:
+            clip = clip_scores(drawn[way], asked.queries, model=config.clip)
+            summary[f"clip_score_{way}"] = float(clip.mean())
+    for way in ("no_retrieval", "no_history"):
+        gaps = compare(scored["retrieval"], scored[way])
+        summary[f"retrieval_over_{way}"] = {
+            name: {**gap.difference._asdict(), "verdict": gap.verdict} for name, gap in gaps.items()
+        }
+    sheet, differ = grid(rec, shop, asked, eye, guides=config.guides, how=how)
+    sheet.save(config.out / "grid.webp", quality=90)
+    summary |= {
+        "shape_follows_query": summary["shape_retrieval"][0],
+        "colour_follows_taste": summary["colour_retrieval"][0],
+        "colour_without_history": summary["colour_no_history"][0],
+        "two_users_get_different_looks": differ,
+        "users": len(asked.queries),
+    }
+    print(json.dumps(summary))
+
+
+if __name__ == "__main__":
+    options = ["--quick=true" if option == "--quick" else option for option in sys.argv[1:]]
+    main(parse_args(Config, __doc__, options))
