@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 
 from genrec.data.catalogue import Catalogue
+from genrec.data.toy_world import COLOURS, PATTERNS
 
 PICTURE_SIZE = 64
 """Side of a picture in pixels."""
@@ -251,6 +252,30 @@ def toy_picture(
         fillcolor=_PAPER,
     )
     return image.resize((PICTURE_SIZE, PICTURE_SIZE), Image.Resampling.BOX)
+
+
+class Captioned(NamedTuple):
+    """Pictures and what they show, in words."""
+
+    pictures: list[Image.Image]
+    captions: list[str]
+
+
+def captioned_pictures(count: int, *, seed: int) -> Captioned:
+    """Draw pictures that belong to no shop, captioned like ``red phone with dots``.
+
+    Category, colour and pattern are each drawn at random, so nothing is told of the items of any
+    shop, what goes with what in it, or who likes what.
+    """
+    rng = np.random.default_rng([seed, count])
+    pictures, captions = [], []
+    for _ in range(count):
+        category, colour, pattern = (
+            str(rng.choice(names)) for names in (tuple(SHAPES), COLOURS, PATTERNS)
+        )
+        pictures.append(toy_picture(category, colour, pattern, rng))
+        captions.append(f"{colour} {category} with {pattern}")
+    return Captioned(pictures, captions)
 
 
 def encode_png(picture: Image.Image) -> bytes:

@@ -4,6 +4,7 @@ Shape letters in this file: U pictures, H height, W width.
 """
 
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModel, PreTrainedModel, ViTConfig, ViTModel
 from transformers.image_processing_utils import BaseImageProcessor
 
+from genrec.artifacts import write_json
 from genrec.models.flamingo import FlamingoConfig, FlamingoForCausalLM, Fusion
 
 Resample = Literal["nearest", "box", "bilinear", "bicubic", "lanczos"]
@@ -75,6 +77,26 @@ class Preprocessing:
             mean=tuple(settings["image_mean"]),
             std=tuple(settings["image_std"]),
         )
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Write ``preprocessor_config.json``, which :meth:`from_pretrained` reads."""
+        size = {"height": self.height, "width": self.width}
+        edge = self.shortest_edge
+        how = Image.Resampling[self.resample.upper()]
+        settings = {
+            "image_processor_type": "CLIPImageProcessor",
+            "do_resize": True,
+            "size": size if edge is None else {"shortest_edge": edge},
+            "resample": int(how),
+            "do_center_crop": edge is not None,
+            "crop_size": size,
+            "do_rescale": True,
+            "rescale_factor": 1 / 255,
+            "do_normalize": True,
+            "image_mean": list(self.mean),
+            "image_std": list(self.std),
+        }
+        write_json(folder / "preprocessor_config.json", settings)
 
     def pixels(self, picture: Image.Image) -> Pixels:
         """Scale and cut a picture to the encoder's size, of shape (3, H, W)."""

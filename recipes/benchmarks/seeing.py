@@ -15,7 +15,6 @@ from genrec.eval.validation import Validation
 from genrec.models import (
     BackboneConfig,
     TinyConfig,
-    TinyVisionConfig,
     VisionConfig,
     pictures_for,
 )
@@ -40,23 +39,20 @@ class SeeingConfig:
 
     model: TinyConfig = field(
         default_factory=lambda: TinyConfig(
-            hidden_size=128, layers=4, heads=4, intermediate_size=256, dropout=0.2, text_pieces=500
+            hidden_size=128, layers=2, heads=4, intermediate_size=256, dropout=0.2, text_pieces=500
         )
     )
     """A decoder from scratch."""
 
     vision: VisionConfig | None = field(
-        default_factory=lambda: VisionConfig(
-            tiny=TinyVisionConfig(image_size=32, patch_size=8, hidden_size=64, layers=1),
-            latents=4, resampler_layers=1, gate=1.0,
-        )
-    )  # fmt: skip
+        default_factory=lambda: VisionConfig(latents=4, resampler_layers=1, gate=1.0)
+    )
     """How it sees; ``None`` for a decoder that is blind."""
 
     training: TrainingConfig = field(
         default_factory=lambda: TrainingConfig(
-            steps=400, rows_per_step=24, row_tokens=128, micro_rows=24, learning_rate=2e-3,
-            warmup_steps=40, mixed_precision="bf16", validate_every=400, checkpoint_every=400,
+            steps=200, rows_per_step=24, row_tokens=128, micro_rows=24, learning_rate=3e-3,
+            warmup_steps=40, mixed_precision="bf16", validate_every=200, checkpoint_every=200,
             log_every=50, keep_checkpoints=1, threads=1,
         )
     )  # fmt: skip
@@ -67,8 +63,11 @@ class SeeingConfig:
     )
     """How histories are written: semantic IDs, each with its picture where pictures are seen."""
 
-    tasks: dict[str, float] = field(default_factory=lambda: {"recommend": 1.0})
-    """How many times an epoch shows the examples of each task."""
+    tasks: dict[str, float] = field(
+        default_factory=lambda: {"recommend": 1.0, "picture_to_item": 1.0}
+    )
+    """How many times an epoch shows the examples of each task; a blind decoder has no use for
+    those that ask about pictures. They teach which semantic ID looks how."""
 
     validation_users: int = 300
     """Validate on so many users, drawn by the seed."""

@@ -6,10 +6,13 @@
 In the toy shop no text names a colour or a pattern, and the semantic IDs here come from texts
 alone. One small decoder is trained in several ways: with pictures as UniMP has it, blind, with the
 pictures dealt to the wrong items, with every token seeing all pictures, and with other losses
-(UniMP, tables 3 and 8: https://arxiv.org/abs/2403.10667). Every run is kept, and one that was
-killed goes on where it was. The last line is JSON.
+(UniMP, tables 3 and 8: https://arxiv.org/abs/2403.10667). Its picture encoder is frozen, as UniMP's
+is, and has learned to see from captioned toy pictures that belong to no shop: it knows none of the
+items and nothing of any user. Every run is kept, and one that was killed goes on where it was. The
+last line is JSON.
 """
 
+import dataclasses
 import json
 import logging
 import sys
@@ -19,22 +22,25 @@ from typing import Any
 
 import numpy as np
 
-from genrec.artifacts import read_json, write_json
+from genrec.artifacts import fingerprint, read_json, write_json
 from genrec.config import parse_args, to_dict
 from genrec.data import Dataset, Split, leave_one_out
 from genrec.data.toy_shop import ToyShopConfig, toy_shop
 from genrec.eval import bootstrap, compare, evaluate, ndcg_at, recall_at
 from genrec.eval.intervals import Ints, Statistics
+from genrec.models.picture_pretraining import PretrainingConfig
 from genrec.semantic_ids import SemanticIds
 from genrec.tokenization import RQKMeansConfig, SemanticTokenizer, item_texts, text_features
 
 if not __package__:  # run by its path
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from recipes.benchmarks.seeing import SeeingConfig, deal_pictures, train_seeing
+from recipes.pretrain_encoder import Config as EncoderConfig
+from recipes.pretrain_encoder import main as pretrain
 
 WAYS: dict[str, dict[str, Any]] = {
     "vision": {},
-    "blind": {"vision": None},
+    "blind": {"vision": None, "tasks": {"recommend": 1.0}},
     "shuffled": {"dealt": 1.0},
     "non_exclusive": {"vision": {"exclusive": False}},
     "every_layer": {"vision": {"every_n_layers": 1}},
@@ -60,13 +66,23 @@ class Config:
     """One run of each way; a seed decides the shop too."""
 
     shop: ToyShopConfig = field(
-        default_factory=lambda: ToyShopConfig(items_per_category=60, picture_users=0.7)
+        default_factory=lambda: ToyShopConfig(
+            categories=8, items_per_category=160, users=1500, picture_users=0.7, colour_weight=4.0
+        )
     )
-    """Twice the usual items, so that purchases tell little of each: looks must be seen."""
+    """Many items for few users, so that purchases tell little of each: looks must be seen."""
 
     quantizer: RQKMeansConfig = field(
-        default_factory=lambda: RQKMeansConfig(codebook_sizes=(32, 32, 64))
+        default_factory=lambda: RQKMeansConfig(codebook_sizes=(2048,))
     )
+    """One level: a decoder of this size, trained for a minute, learns no finer composition."""
+
+    toy_pictures: int = 4000
+    """The encoder learns to see from so many pictures, none of which shows an item of a shop."""
+
+    pretraining: PretrainingConfig = field(default_factory=PretrainingConfig)
+    """The encoder, which stays as it is from then on."""
+
     seeing: SeeingConfig = field(default_factory=SeeingConfig)
     quick: bool = False
     """Take few steps in a small shop, just to see that everything works."""
@@ -102,8 +118,9 @@ def settings(way: str, config: SeeingConfig) -> SeeingConfig:
     for name, change in WAYS[way].items():
         if name == "dealt":
             continue
-        part: Any = None if change is None else replace(getattr(config, name), **change)
-        config = replace(config, **{name: part})
+        part = getattr(config, name)
+        is_part = dataclasses.is_dataclass(part) and change is not None
+        config = replace(config, **{name: replace(part, **change) if is_part else change})
     return config
 
 
@@ -134,15 +151,37 @@ def statistics(rank_E: Ints, kind_E: Any, kind: str) -> Statistics:
     return Statistics.of_means(scores, np.arange(len(rank_E)))
 
 
+def quick(config: Config) -> Config:
+    """Make everything small."""
+    few = replace(config.seeing.training, steps=10, validate_every=10, checkpoint_every=10)
+    return replace(
+        config, seeds=(0,), seeing=replace(config.seeing, training=few),
+        quantizer=RQKMeansConfig(codebook_sizes=(8, 16)),
+        shop=replace(config.shop, categories=5, items_per_category=20, users=100),
+        toy_pictures=60, pretraining=replace(config.pretraining, steps=10, batch_size=16),
+    )  # fmt: skip
+
+
+def encoder(config: Config) -> Path:
+    """Make the eyes, unless that was done; return where they are."""
+    told = {"toy_pictures": config.toy_pictures, "pretraining": to_dict(config.pretraining)}
+    folder = config.out / f"encoder-{fingerprint(json.dumps(told))}"
+    if not folder.is_dir():
+        pretrain(
+            EncoderConfig(
+                out=folder, toy_pictures=config.toy_pictures, pretraining=config.pretraining
+            )
+        )
+    return folder
+
+
 def main(config: Config) -> None:
     logging.basicConfig(level=logging.WARNING)
     if config.quick:
-        few = replace(config.seeing.training, steps=10, validate_every=10, checkpoint_every=10)
-        config = replace(
-            config, seeds=(0,), seeing=replace(config.seeing, training=few),
-            quantizer=RQKMeansConfig(codebook_sizes=(8, 8, 8)),
-            shop=replace(config.shop, categories=5, items_per_category=20, users=100),
-        )  # fmt: skip
+        config = quick(config)
+    if config.seeing.vision is not None:
+        eyes = replace(config.seeing.vision, encoder=str(encoder(config)))
+        config = replace(config, seeing=replace(config.seeing, vision=eyes))
     shops = {seed: Shop.open(config, seed) for seed in config.seeds}
     kind_E = np.concatenate([shop.kind_E for shop in shops.values()])
     ranks: dict[str, list[Ints]] = {way: [] for way in config.ways}
