@@ -59,7 +59,8 @@ def test_a_body_that_is_too_large_is_refused_whatever_it_says_of_itself(shop):
 
         told = await client.post("/v1/recommend", content=b" " * 201)
         untold = await client.post("/v1/recommend", content=without_length())
-        fits = await client.post("/v1/recommend", content=b"{}" + b" " * 198)
+        json = {"Content-Type": "application/json"}
+        fits = await client.post("/v1/recommend", content=b"{}" + b" " * 198, headers=json)
         return [code_of(told), code_of(untold), fits.status_code]
 
     assert together(create_app(make_store(*shop), config), scenario) == [

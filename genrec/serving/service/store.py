@@ -190,8 +190,9 @@ def _check(change: Change, shelf: Shelf, *, can_add: bool) -> None:
         raise no_tokenizer("add")
     if len(here) + len(come) == len(gone):
         raise Refusal(422, "no_items", "no item would be left", field="remove")
-    if change.rollback is not None and not 1 <= change.rollback < change.version:
+    before = change.version - 1
+    if change.rollback is not None and not 1 <= change.rollback < before:
         raise Refusal(
-            422, "unknown_version", f"there is no version {change.rollback} to go back to",
-            field="rollback", remedy=f"there are the versions 1 to {change.version - 1}",
+            422, "unknown_version", f"there is no version {change.rollback} to go back to from "
+            f"version {before}", field="rollback", remedy="GET /v1/catalogue lists the latest",
         )  # fmt: skip
