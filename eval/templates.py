@@ -23,7 +23,7 @@ from genrec.recommender import Ranking, Request
 
 _SENTENCE_END: Final = re.compile(r"(?<=[.!?])\s+")
 _MOST_OF_A_GROUP: Final = 200
-"""Of all sentences of a group, this many may be told of an item that they were not said of."""
+"""Of the sentences of a group, the most frequent ones that may be told."""
 
 _PER_GROUP: Final = 5
 """An attribute groups items where it has at most one value for so many."""
@@ -90,6 +90,10 @@ class TemplateRecommender:
         if not self._said:
             raise ValueError(f"no train event of {dataset.name} has a text to take sentences from")
         self._count = {group: said.total() for group, said in self._said.items()}
+        self._frequent = {
+            group: [sentence for sentence, _ in said.most_common(_MOST_OF_A_GROUP)]
+            for group, said in self._said.items()
+        }
 
     def recommend(self, requests: Sequence[Request], k: int) -> list[Ranking]:
         """Refuse: what is said of items does not rank them."""
@@ -120,12 +124,13 @@ class TemplateRecommender:
 
     def _heard(self, groups: Sequence[_Group]) -> set[str]:
         """Gather what was said of the item, and the most of what was said of its groups."""
-        frequent = (self._said[group].most_common(_MOST_OF_A_GROUP) for group in groups)
-        return {sentence for sentence, _ in itertools.chain.from_iterable(frequent)}
+        return set(itertools.chain.from_iterable(self._frequent[group] for group in groups))
 
     def _groups(self, item: int, rating: float | None) -> list[_Group]:
         """Name the groups of an item, the widest first; those of one rating where it is told."""
-        scopes: list[_Group] = [(), ("category", self._category[item]), ("item", item)]
+        scopes: list[_Group] = [(), ("item", item)]
+        if self._category is not None:
+            scopes.insert(1, ("category", self._category[item]))
         if rating is None or np.isnan(rating):
             return scopes
         return [(), *((*scope, round(rating)) for scope in scopes)]
@@ -165,9 +170,10 @@ def _sentences(text: str | None) -> list[str]:
     return [sentence for sentence in _SENTENCE_END.split((text or "").strip()) if sentence]
 
 
-def _categories(dataset: Dataset, attribute: str | None) -> list[str]:
+def _categories(dataset: Dataset, attribute: str | None) -> list[str] | None:
+    """Tell the group of every item, where there are groups."""
     if attribute is None:
-        return [""] * len(dataset.catalogue)
+        return None
     catalogue = dataset.catalogue
     if attribute not in catalogue.attributes:
         raise DataError(

@@ -54,9 +54,8 @@ def test_shares_by_hand():
     dataset = shop(ann=[FINE, LOUD], bob=[LOUD, LOUD])
     recommender = templates(dataset, shrinkage=2.0)
     groups = recommender._groups(0, None)
-    # Of all: fine 1 of 4 sentences, shrunk to nothing: 1 / 6; the category '' holds the same 4:
-    # (1 + 2 / 6) / 6 = 2 / 9; item 0 has 1 of 2: (1 + 2 * 2 / 9) / 4 = 13 / 36.
-    assert recommender._share(groups, FINE) == pytest.approx(13 / 36)
+    # Of all: fine is 1 of 4 sentences, shrunk to nothing: 1 / (4 + 2); item 0 has it in 1 of 2.
+    assert recommender._share(groups, FINE) == pytest.approx((1 + 2 * 1 / 6) / (2 + 2))
 
 
 def test_few_words_of_an_item_are_drawn_to_what_is_said_of_all():
