@@ -1,9 +1,13 @@
 """vLLM's answers against those of transformers, from one model directory."""
 
 import copy
+import dataclasses
 import gc
 import importlib
 import logging
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -212,6 +216,13 @@ def test_no_question_has_no_answer(vllm):
 
 
 @needs_vllm
+def test_another_thread_than_the_one_that_started_vllm_may_ask(vllm, transformers):
+    with ThreadPoolExecutor(1) as thread:
+        found = thread.submit(vllm.recommend, HISTORIES[:3], 5).result()
+    assert_same(found, transformers.recommend(HISTORIES[:3], 5))
+
+
+@needs_vllm
 def test_the_api_speaks_in_raw_ids(rec):
     history = ["3", "4"]
     named = [item for item, _ in rec.recommend(history, k=5)]
@@ -357,6 +368,12 @@ def test_without_vllm_an_error_says_how_to_get_it(path):
 def test_a_device_is_refused(path):
     with pytest.raises(ValueError, match="leave the device out"):
         GenRec.from_pretrained(path, engine="vllm", device="cuda")
+
+
+def test_the_guide_tells_every_setting():
+    guide = (Path(__file__).parents[2] / "docs" / "serving.md").read_text(encoding="utf-8")
+    _, *told = re.findall(r"^\| `(\w+)` \|", guide.partition("## Settings")[2], re.MULTILINE)
+    assert told == [setting.name for setting in dataclasses.fields(VLLMConfig)]
 
 
 @pytest.mark.parametrize(

@@ -70,9 +70,11 @@ class Engine:
                 f"{path} holds an encoder-decoder, but vLLM runs decoders alone; "
                 "use the engine 'transformers'"
             )
-        self.sees = isinstance(shape, FlamingoConfig)
-        if self.sees:
+        sees = isinstance(shape, FlamingoConfig)
+        if sees:
             importlib.import_module("genrec.serving.vllm.flamingo").refuse_unknown(shape)
+            # Also where genrec lies in a path and is not installed with its entry point.
+            importlib.import_module("genrec.serving.vllm.plugin").register()
         on_cpu = importlib.import_module("vllm.platforms").current_platform.is_cpu()
         memory = config.kv_cache_memory_bytes
         if memory is None and on_cpu:
@@ -92,7 +94,7 @@ class Engine:
             data_parallel_size=config.data_parallel_size,
             distributed_executor_backend=config.distributed_executor_backend,
             # Which tokens see a picture is decided anew at each step, so nothing may be compiled.
-            enforce_eager=config.enforce_eager or self.sees,
+            enforce_eager=config.enforce_eager or sees,
             enable_prefix_caching=True,
             # Only whole blocks are found again, so that long ones (128 on a CPU) cost time.
             block_size=32 if on_cpu else None,
