@@ -9,7 +9,7 @@ from typing import Literal
 class SASRecConfig:
     """A causal transformer over the items of a history. The values validate best on Beauty."""
 
-    dim: int = 128
+    dim: int = 64
     """Width of the item embeddings and of the transformer."""
 
     layers: int = 2
@@ -18,19 +18,19 @@ class SASRecConfig:
     heads: int = 2
     """Attention heads per block; they share ``dim`` evenly."""
 
-    hidden_dim: int = 512
+    hidden_dim: int = 256
     """Width inside the feed-forward networks."""
 
     max_items: int = 50
     """How many items of a history are read, from its end."""
 
-    dropout: float = 0.3
+    dropout: float = 0.4
     """Share of the activations that training drops: of embeddings, attention and both branches."""
 
     norm_first: bool = True
     """Normalise before each branch, as GPT-2 does; otherwise after the sum, as SASRec does."""
 
-    similarity: Literal["dot", "cosine"] = "cosine"
+    similarity: Literal["dot", "cosine"] = "dot"
     """How a state and an item make a score: by their product, or by their angle alone."""
 
     temperature: float = 0.05
@@ -73,7 +73,7 @@ class SASRecTrainingConfig:
     patience: int = 5
     """Stop after so many epochs in which the validation did not improve."""
 
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     """Of AdamW, after the warm-up."""
 
     weight_decay: float = 0.0
