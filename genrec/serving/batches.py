@@ -40,4 +40,4 @@ def pass_in_tokens(device: torch.device) -> int:
 
     A pass reads all weights, and a GPU is told of it kernel by kernel.
     """
-    return 16 if device.type == "cpu" else 4096
+    return 64 if device.type == "cpu" else 4096
