@@ -39,6 +39,9 @@ class Trained(NamedTuple):
     seconds: float
     """How long this call took; a run that was killed had taken some before."""
 
+    trained_weights: int
+    """How many weights trained."""
+
 
 def train(
     model: PreTrainedModel,
@@ -73,7 +76,8 @@ def train(
         TrainingError: When the loss or a weight is not finite, or the disk is full.
     """
     began = time.monotonic()
-    log.info("weights that train: %d of %d", *trainable_share(model))
+    trained_weights, weights = trainable_share(model)
+    log.info("weights that train: %d of %d", trained_weights, weights)
     torch.manual_seed(config.seed + accelerator.process_index)
     with_loss = ModelWithLoss(
         model, config.token_loss, logits_at_once=config.logits_at_once, compiled=config.compile
@@ -118,7 +122,8 @@ def train(
         best.load_into(model)
     assert best.step is not None
     assert best.score is not None
-    return Trained(progress.step, best.step, best.score, time.monotonic() - began)
+    seconds = time.monotonic() - began
+    return Trained(progress.step, best.step, best.score, seconds, trained_weights)
 
 
 def _due(progress: Progress, every: int, config: TrainingConfig) -> bool:
