@@ -10,7 +10,7 @@ import numpy as np
 from genrec.data import Dataset
 from genrec.eval.background import Background
 from genrec.eval.beyond import Beyond, beyond_accuracy
-from genrec.eval.intervals import Comparison, compare
+from genrec.eval.intervals import Comparison, Statistics, compare
 from genrec.eval.questions import Questions
 from genrec.eval.results import Results, TaskResults
 from genrec.eval.slices import Division, slice_results
@@ -76,7 +76,7 @@ class Findings:
         subject = self.results[self.subject]
         return {
             name: {
-                task: compare(subject[task].statistics, result.statistics)
+                task: _compared(subject[task].statistics, result.statistics)
                 for task, result in other.tasks.items()
                 if task in subject.tasks
             }
@@ -123,3 +123,9 @@ class Findings:
             if name not in (self.subject, self.optimum)
         }
         return max(others, key=lambda name: others[name]) if others else None
+
+
+def _compared(first: Statistics, second: Statistics) -> dict[str, Comparison]:
+    """Compare two methods by the metrics that both have."""
+    common = [name for name in first.names if name in second.names]
+    return compare(first.only(*common), second.only(*common))

@@ -102,13 +102,11 @@ class Statistics:
         """Describe the same metrics of some of the events."""
         return replace(self, stat_ES=self.stat_ES[keep_E], user_E=self.user_E[keep_E])
 
-    def only(self, metric: str) -> "Statistics":
-        """Describe one of the metrics alone."""
-        m = self.names.index(metric)
+    def only(self, *metrics: str) -> "Statistics":
+        """Describe some of the metrics alone."""
+        places = [self.names.index(metric) for metric in metrics]
         combine = self.combine
-        return replace(
-            self, names=(metric,), combine=lambda sum_RS: combine(sum_RS)[..., m : m + 1]
-        )
+        return replace(self, names=metrics, combine=lambda sum_RS: combine(sum_RS)[..., places])
 
     def _metrics(self, sum_RS: Floats) -> Floats:
         with np.errstate(invalid="ignore", divide="ignore"):  # nothing to score is NaN

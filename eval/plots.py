@@ -147,7 +147,7 @@ def _plot_rows(
             y = row + 0.72 * ((place + 0.5) / len(values) - 0.5)
             axes.plot([low, high], [y, y], color=colours[name], linewidth=3, alpha=0.35)
             axes.plot(value, y, "o", color=colours[name], markersize=7 if methods == 1 else 5)
-    axes.set_title(title, loc="left", fontweight="bold")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
     axes.set_yticks(range(len(rows)), list(rows))
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(left=0)

@@ -16,7 +16,7 @@ from genrec.eval.beyond import Beyond
 from genrec.eval.findings import Findings
 from genrec.eval.intervals import LEVEL, RESAMPLES, bootstrap
 from genrec.eval.page import render_page
-from genrec.eval.questions import RATING_TASKS, TEXT_TASKS, Question
+from genrec.eval.questions import RATING_TASKS, TEXT_TASKS, Question, Questions
 from genrec.eval.ratings import reliability
 from genrec.eval.results import Chosen, Ranked, Rated, Results, TaskResults
 from genrec.eval.stress import Stressed
@@ -200,6 +200,12 @@ def _task_contents(result: TaskResults, beyond: Beyond | None) -> dict[str, Any]
         "counts": dict(result.counts),
         "seconds": round(result.seconds, 3),
     }
+    if isinstance(result.questions, Questions):
+        contents["protocol"] = {
+            "k": result.answers.items_EK.shape[1] if isinstance(result.answers, Ranked) else 1,
+            "exclude_history": result.questions.exclude_history,
+            "candidates": result.questions.candidates,
+        }
     if isinstance(result.answers, Rated):
         bins = reliability(result.answers.predicted_E, result.answers.target_E)
         contents["reliability"] = _to_json(bins)

@@ -5,12 +5,14 @@ Shape letters in this file: E events, K places of a ranking.
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+
+import numpy as np
 
 from genrec.eval.efficiency import Efficiency
 from genrec.eval.intervals import Floats, Interval, Ints, Statistics, bootstrap
-from genrec.eval.questions import Asked
+from genrec.eval.questions import Asked, Bools
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +28,10 @@ class Ranked:
     items_EK: Ints
     """The items named, best first; -1 behind the end of a ranking."""
 
+    def at(self, place: Ints) -> "Ranked":
+        """Keep some of the answers."""
+        return Ranked(self.target_E[place], self.rank_E[place], self.items_EK[place])
+
 
 @dataclass(frozen=True, eq=False)
 class Rated:
@@ -40,6 +46,10 @@ class Rated:
     likeliest_E: Floats
     """The likeliest rating, where a method tells it beside the expected one; else the same."""
 
+    def at(self, place: Ints) -> "Rated":
+        """Keep some of the answers."""
+        return Rated(self.target_E[place], self.predicted_E[place], self.likeliest_E[place])
+
 
 @dataclass(frozen=True, eq=False)
 class Chosen:
@@ -51,6 +61,10 @@ class Chosen:
     chosen: tuple[tuple[int, ...], ...]
     """The items that were chosen."""
 
+    def at(self, place: Ints) -> "Chosen":
+        """Keep some of the answers."""
+        return Chosen(*(tuple(rows[e] for e in place) for rows in (self.fitting, self.chosen)))
+
 
 @dataclass(frozen=True, eq=False)
 class Written:
@@ -61,6 +75,12 @@ class Written:
 
     answers: tuple[str, ...]
     """What was generated."""
+
+    def at(self, place: Ints) -> "Written":
+        """Keep some of the answers."""
+        return Written(
+            *(tuple(texts[e] for e in place) for texts in (self.references, self.answers))
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +120,16 @@ class TaskResults:
     def metrics(self) -> dict[str, Interval]:
         """Every metric with its 95 % bootstrap interval."""
         return bootstrap(self.statistics)
+
+    def where(self, keep_E: Bools) -> "TaskResults":
+        """Keep the answers to some of the questions; counts and figures stay those of all."""
+        place = np.flatnonzero(keep_E)
+        return replace(
+            self,
+            questions=self.questions.at(place),
+            answers=self.answers.at(place),
+            statistics=self.statistics.where(keep_E),
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,7 @@ Shape letters in this file: E events, N items, K places of a ranking.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -182,6 +183,7 @@ def put_under_stress(
     metric_of: Callable[[TaskResults], str],
     stresses: Sequence[str] = tuple(STRESSES),
     seed: int = 0,
+    answers: Path | None = None,
     **options: Any,
 ) -> Iterator[Stressed]:
     """Evaluate a method again under each stress, on the events of its results.
@@ -193,6 +195,7 @@ def put_under_stress(
         metric_of: Names the metric to compare by.
         stresses: Names of some of ``STRESSES``.
         seed: Draws what is spoiled.
+        answers: A folder in which answers are kept, each stress in one of its own.
         options: How it was evaluated before; see :func:`~genrec.eval.evaluate`.
     """
     check_stresses(stresses)
@@ -202,7 +205,7 @@ def put_under_stress(
         for task, plain in before.tasks.items():
             found = evaluate(
                 recommender, dataset, plain.event_E, tasks=[task], rewrite=stress.rewrite(seed),
-                **options,
+                answers=None if answers is None else answers / name.replace(" ", "-"), **options,
             )[task]  # fmt: skip
             metric = metric_of(plain)
             ours, theirs = found.statistics.only(metric), plain.statistics.only(metric)

@@ -1,10 +1,11 @@
-"""Score a fine-tuned model beside baselines and write a report.
+"""Score a fine-tuned model beside baselines, at ease and under stress, and write a report.
 
     python recipes/evaluate.py --config recipes/configs/evaluate_toy.yaml
     python recipes/evaluate.py --config recipes/configs/evaluate_beauty.yaml --model null
 
 All methods answer the same requests. In the toy shop, whose users are known, the best achievable
-recommender stands beside them.
+recommender stands beside them. With ``--answers`` a killed evaluation goes on where it stopped, and
+several processes under ``accelerate launch --multi_gpu --num_processes 2`` share the work.
 """
 
 import logging
@@ -13,37 +14,33 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any
 
 from genrec.artifacts import ArtifactError, check_same
-from genrec.config import parse_args, to_dict
-from genrec.data import Dataset, Split, SplitConfig
-from genrec.data.toy_shop import ToyShopConfig, toy_shop
-from genrec.eval import (
-    RANKING_TASKS,
-    TASKS,
-    ItemKNNConfig,
-    ItemKNNRecommender,
-    MeanRatingRecommender,
-    PopularityRecommender,
-    Results,
-    Task,
-    TaskError,
-    evaluate,
-    sample_users,
-    summarize,
-    text_table,
-    tune_item_knn,
-    write_report,
+from genrec.config import ConfigError, parse_args, to_dict
+from genrec.data import DataError, Dataset, Split, SplitConfig
+from genrec.eval import TaskError, summarize, text_table, write_report
+from genrec.eval.background import Background
+from genrec.eval.contenders import (
+    Contender,
+    Contest,
+    ContestConfig,
+    baselines,
+    contest,
+    known_optimum,
 )
+from genrec.eval.methods import check_methods
+from genrec.eval.processes import launched_processes
+from genrec.eval.ranking_file import RankingFile
+from genrec.eval.stress import Setting
+from genrec.eval.trackers import track
 from genrec.recommender import Recommender
 
-Baseline = Literal["popularity", "item_knn", "mean_rating"]
 MODEL, OPTIMUM = "genrec", "optimum"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(ContestConfig):
     dataset: Path
     """The data set that recipes/prepare.py wrote."""
 
@@ -53,101 +50,99 @@ class Config:
     model: Path | None = None
     """The model directory that recipes/finetune.py wrote; without it only baselines are scored."""
 
-    baselines: tuple[Baseline, ...] = get_args(Baseline)
-    """What stands beside the model."""
+    beams: int = 20
+    """Fewest beams of the model's searches."""
 
-    tasks: tuple[Task, ...] = ("recommend",)
-    """What is scored; every method does those that it can."""
+    baselines: tuple[str, ...] = ("popularity", "item_knn", "mean_rating")
+    """What stands beside the model: names of genrec.eval.methods."""
 
-    candidates: int = 10
-    """How many items the tasks direct and select choose among."""
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Settings of baselines, such as ``{item_knn: {window: 50}}``; left out, they choose them."""
+
+    rankings: dict[str, Path] = field(default_factory=dict)
+    """Rankings of other systems by name: tables with the columns user, item, score."""
 
     split: SplitConfig = field(default_factory=SplitConfig)
     """The split that the model was trained on; its test events are predicted."""
 
-    users: int = 0
-    """Predict the events of so many users, drawn by the seed; 0 takes all."""
-
-    item_knn: ItemKNNConfig | None = None
-    """How item-kNN counts; tuned on the validation events when left out."""
-
-    k: int = 10
-    """Length of the rankings."""
-
-    beams: int = 20
-    """Fewest beams of the model's searches."""
+    trackers: tuple[str, ...] = ()
+    """Trackers that accelerate knows, such as tensorboard, to log all metrics to."""
 
     users_shown: int = 12
     """Users to show with their pictures."""
 
-    seed: int = 0
-    """Decides who is asked about."""
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_methods(self.baselines, self.settings)
 
 
 def main(config: Config) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    start = time.perf_counter()
+    start, processes = time.perf_counter(), launched_processes()
     dataset = Dataset.load(config.dataset)
     split = config.split.split(dataset.interactions)
-    events = sample_users(dataset.interactions, split.test, config.users, seed=config.seed)
-    results: dict[str, Results] = {}
-    recommenders = dict(methods(config, dataset, split))
-    for name, recommender in recommenders.items():
-        able = getattr(recommender, "tasks", TASKS)
-        tasks = [task for task in config.tasks if task in able]
-        print(f"{name}: {', '.join(tasks)} for {len(events):,} events", flush=True)
-        results[name] = evaluate(
-            recommender, dataset, events, tasks=tasks, k=config.k, train=split.train,
-            candidates=config.candidates, progress=sys.stderr.isatty(),
+    methods = dict(contenders(config, dataset, split))
+    subject, found = next(iter(methods.values())), dict[str, Contest]()
+    for name, method in methods.items():
+        asked = ", ".join(task for task in config.tasks if task in method.tasks)
+        print(f"{name}: {asked} (process {processes.rank} of {processes.size})", flush=True)
+        found[name] = contest(
+            name, method, dataset, split, config, ids=subject.ids, is_stressed=method is subject,
+            processes=processes, progress=sys.stderr.isatty(),
         )  # fmt: skip
+    if processes.rank > 0:
+        return
+    results = {name: one.results for name, one in found.items()}
     page = write_report(
         config.out, results, dataset, summary=summarize(results, subject=MODEL),
         optimum=OPTIMUM if OPTIMUM in results else None, seeds={"seed": config.seed},
-        config=to_dict(config), users_shown=config.users_shown,
-        prompt_of=getattr(recommenders.get(MODEL), "prompt_text", None),
+        config=to_dict(config), prompt_of=getattr(subject.recommender, "prompt_text", None),
+        background=Background.of(dataset, split.train), users_shown=config.users_shown,
+        stressed={name: one.stressed for name, one in found.items()},
     )  # fmt: skip
+    if config.trackers:
+        track(results, config.trackers, config.out.with_name("tracked"), config=to_dict(config))
     for task in config.tasks:
         print(f"\n{text_table(results, task)}")
     print(f"\n{page} ({time.perf_counter() - start:.0f} s)")
 
 
-def methods(config: Config, dataset: Dataset, split: Split) -> Iterator[tuple[str, Recommender]]:
-    """Make the methods: the model, the baselines, and the optimum where it is known."""
-    ranks, rates = set(RANKING_TASKS) & set(config.tasks), "rate" in config.tasks
+def contenders(config: Config, dataset: Dataset, split: Split) -> Iterator[tuple[str, Contender]]:
+    """Make the methods: the model, others' rankings, baselines, and the optimum where known."""
     if config.model is not None:
         yield MODEL, load_model(config.model, dataset, beams=config.beams)
-    if "popularity" in config.baselines and ranks:
-        yield "popularity", PopularityRecommender(dataset, split.train)
-    if "item_knn" in config.baselines and ranks:
-        tuned = config.item_knn or tune_item_knn(dataset, split, seed=config.seed)
-        yield "item_knn", ItemKNNRecommender(dataset, split.train, tuned)
-    if "mean_rating" in config.baselines and rates:
-        yield "mean_rating", MeanRatingRecommender(dataset, split.train)
-    if (optimum := optimum_of(dataset)) is not None:
+    for name, path in config.rankings.items():
+        ranked = RankingFile(path, dataset.catalogue)
+        yield name, Contender(recommender=ranked, tasks=("recommend",))
+    yield from baselines(config.baselines, config.settings, dataset, split, config)
+    if (optimum := known_optimum(dataset)) is not None:
         yield OPTIMUM, optimum
 
 
-def load_model(path: Path, dataset: Dataset, *, beams: int) -> Recommender:
+def load_model(path: Path, dataset: Dataset, *, beams: int) -> Contender:
     from genrec.serving import GenRec  # torch is imported only where there is a model
+    from genrec.serving.restated import count_weights, identity, restated
 
-    rec = GenRec.from_pretrained(path, beams=beams)
+    engine: Any = GenRec.from_pretrained(path, beams=beams).recommender
     check_same(
-        "catalogue", rec.catalogue.fingerprint, dataset.catalogue.fingerprint,
+        "catalogue", engine.renderer.catalogue.fingerprint, dataset.catalogue.fingerprint,
         ours_from=str(path), theirs_from=dataset.name,
     )  # fmt: skip
-    return rec.recommender
 
+    def elsewhere(setting: Setting) -> Recommender:
+        told = restated(engine.renderer, setting.catalogue, unseen=setting.is_unseen)
+        found: Recommender = engine.following(told)
+        return found
 
-def optimum_of(dataset: Dataset) -> Recommender | None:
-    """Open the toy shop that the data are of again; other data have no known optimum."""
-    if "toy_shop" not in dataset.info.get("source", ""):
-        return None
-    shop = toy_shop(ToyShopConfig(**dataset.info["config"]), seed=dataset.info["seed"])
-    return shop.optimum if shop.dataset == dataset else None
+    return Contender(
+        recommender=engine, make=elsewhere, ids=engine.renderer.ids, weights=count_weights(path),
+        prompt_tokens=lambda request: len(engine.renderer.render(request).prompt),
+        identity={"model": identity(path), "beams": beams},
+    )  # fmt: skip
 
 
 if __name__ == "__main__":
     try:
         main(parse_args(Config, __doc__))
-    except (ArtifactError, TaskError) as error:
+    except (ArtifactError, ConfigError, DataError, TaskError) as error:
         sys.exit(f"evaluate: {error}")

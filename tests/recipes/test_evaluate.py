@@ -59,7 +59,7 @@ def test_baselines_stand_between_nothing_and_the_optimum_of_the_toy_shop(toy, tm
 
 def test_a_model_is_the_subject_and_names_only_items_that_exist(model, tmp_path):
     out = tmp_path / "report"
-    main(Config(dataset=model / "data", model=model / "model", out=out, k=5, item_knn=None))
+    main(Config(dataset=model / "data", model=model / "model", out=out, k=5))
     assert summary(out)["invalid_rate"] == 0
     told = json.loads((out / "results.json").read_text())
     assert (told["subject"], told["optimum"]) == ("genrec", None)

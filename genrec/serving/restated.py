@@ -1,0 +1,63 @@
+"""What an evaluation asks of a model directory beside answers: other words, and its size."""
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+from safetensors import safe_open
+
+from genrec.artifacts import fingerprint, read_json
+from genrec.data import Catalogue
+from genrec.prompts import Renderer, Tasks
+from genrec.serving.bundle import follow, model_directory
+
+
+def restated(renderer: Renderer, catalogue: Catalogue, *, unseen: bool = False) -> Renderer:
+    """Write the same prompts with other facts about the same items, or in words never trained on.
+
+    Args:
+        renderer: What writes the prompts.
+        catalogue: What is told of the items; their rows and semantic IDs stay.
+        unseen: Whether to use the phrasing of each task that is kept out of training, where it has
+            one.
+
+    Raises:
+        ArtifactError: When the catalogue has other attributes.
+    """
+    told = follow(renderer, catalogue, renderer.ids)
+    if not unseen:
+        return told
+    tasks = Tasks(
+        {
+            name: replace(task, prompts=(task.unseen,) if task.unseen else task.prompts)
+            for name, task in renderer.tasks.items()
+        }
+    )
+    return Renderer(
+        vocabulary=renderer.vocabulary, ids=renderer.ids, catalogue=catalogue, tasks=tasks,
+        config=renderer.config,
+    )  # fmt: skip
+
+
+def count_weights(path: Path | str) -> tuple[int, int | None]:
+    """Count the weights of a model directory, and those that were trained where it tells."""
+    folder, total = model_directory(path), 0
+    for file in sorted(folder.glob("*.safetensors")):
+        with safe_open(file, framework="np") as weights:
+            for name in weights.keys():  # noqa: SIM118 - it is no mapping
+                count = 1
+                for size in weights.get_slice(name).get_shape():
+                    count *= size
+                total += count
+    return total, read_json(folder / "genrec.json")["training"].get("trained_weights")
+
+
+def identity(path: Path | str) -> str:
+    """Hash all files that a model's answers depend on, so that another model is told apart."""
+    folder = model_directory(path)
+    files = [*sorted(folder.glob("*.safetensors")), folder / "config.json", folder / "genrec.json"]
+    digests = []
+    for each in files:
+        with each.open("rb") as file:
+            digests.append(hashlib.file_digest(file, "sha256").digest())
+    return fingerprint(*digests)
