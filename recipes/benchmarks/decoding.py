@@ -12,24 +12,18 @@ constraints are checked one by one. The last line is JSON.
 import dataclasses
 import json
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from torch import Tensor
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from genrec.config import parse_args, to_dict
-from genrec.decoding import Beams, Stepper, TokenTrie, beam_search, make_stepper, search
-from genrec.semantic_ids import SemanticIds
+from genrec.decoding import TokenTrie, beam_search, make_stepper, search
 
 if not __package__:  # run by its path
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from recipes.benchmarks.catalogues import (
-    Seconds,
     Stopwatch,
     build,
     check_beams,
@@ -38,6 +32,7 @@ from recipes.benchmarks.catalogues import (
     random_ids,
     usual_constraints,
 )
+from recipes.benchmarks.searches import Replay, fastest, random_decoder, search_with_transformers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,88 +81,6 @@ class Config:
     """Use 8 prompts of 100 tokens, 10 beams and 4 layers of 256: the same keys in seconds."""
 
 
-class Measured(NamedTuple):
-    beams: Beams
-    seconds: Seconds
-
-
-class Replay:
-    """A Stepper that gives recorded logits: what is left of a search when its model is free."""
-
-    def __init__(self, stepper: Stepper) -> None:
-        self._stepper = stepper
-        self._logits: list[Tensor] = []
-        self._next = -1
-
-    def prefill(self) -> Tensor:
-        """Begin anew; the first time, ask the model."""
-        if not self._logits:
-            self._logits.append(self._stepper.prefill())
-        self._next = 0
-        return self._logits[0]
-
-    def step(self, token_BW: Tensor, parent_BW: Tensor) -> Tensor:
-        """Give the next logits; the first time, ask the model."""
-        self._next += 1
-        if self._next == len(self._logits):
-            self._logits.append(self._stepper.step(token_BW, parent_BW))
-        return self._logits[self._next]
-
-
-def tiny_decoder(config: Config) -> LlamaForCausalLM:
-    torch.manual_seed(config.seed)
-    model_config = LlamaConfig(
-        vocab_size=config.words + sum(config.codebook_sizes),
-        hidden_size=config.width,
-        intermediate_size=4 * config.width,
-        num_hidden_layers=config.layers,
-        num_attention_heads=config.width // 64,
-        # Wider than usual, so that beams differ by more than rounding.
-        initializer_range=0.1,
-        pad_token_id=0,
-        eos_token_id=None,
-    )
-    return LlamaForCausalLM(model_config).eval().to(config.device)
-
-
-def search_with_transformers(
-    model: LlamaForCausalLM, ids: SemanticIds, prompts_BP: Tensor, config: Config
-) -> Measured:
-    offsets = config.words + np.cumsum([0, *ids.codebook_sizes[:-1]])
-    row_of = {tuple(path): row for row, path in enumerate((ids.codes_NL + offsets).tolist())}
-    following: dict[tuple[int, ...], set[int]] = {}
-    for path in row_of:
-        for depth, token in enumerate(path):
-            following.setdefault(path[:depth], set()).add(token)
-    allowed = {path: list(tokens) for path, tokens in following.items()}
-    watch = Stopwatch()
-    output = model.generate(
-        input_ids=prompts_BP,
-        attention_mask=torch.ones_like(prompts_BP),
-        num_beams=config.beams,
-        num_return_sequences=config.beams,
-        max_new_tokens=ids.levels,
-        length_penalty=0.0,
-        do_sample=False,
-        return_dict_in_generate=True,
-        output_scores=True,
-        prefix_allowed_tokens_fn=lambda _, path: allowed[tuple(path[config.tokens :].tolist())],
-    )
-    seconds = watch.read()
-    rows = [row_of[tuple(path)] for path in output.sequences[:, config.tokens :].tolist()]
-    items_BK = torch.tensor(rows).view(config.prompts, config.beams)
-    return Measured(Beams(items_BK, output.sequences_scores.view_as(items_BK).cpu()), seconds)
-
-
-def fastest(run: Callable[[], Beams], repeats: int) -> Measured:
-    measured = []
-    for _ in range(repeats):
-        watch = Stopwatch()
-        beams = Beams(*(x.cpu() for x in run()))  # which waits for the device
-        measured.append(Measured(beams, watch.read()))
-    return min(measured, key=lambda m: m.seconds.wall)
-
-
 class Scale(NamedTuple):
     """What a catalogue of some size costs."""
 
@@ -186,15 +99,15 @@ def measure_catalogues(config: Config) -> list[Scale]:
     scales = []
     for items in config.catalogues:
         trie, seconds = build(items, config.codebook_sizes, seed=config.seed)
+        trie = trie.to(config.device)
         sets = usual_constraints(trie, requests=config.prompts, seed=config.seed)
         bare, held = (
             1000 * mask_seconds(trie, requests=config.prompts, beams=config.beams, constraints=each)
             for each in (None, sets)
         )
         scales.append(Scale(items, *seconds, trie.bytes / items, bare, held))
-        print(
-            f"{items:>12,}{seconds.wall:>10.2f}{trie.bytes / items:>14.0f}{bare:>10.3f}{held:>11.3f}"
-        )
+        size = trie.bytes / items
+        print(f"{items:>12,}{seconds.wall:>10.2f}{size:>14.0f}{bare:>10.3f}{held:>11.3f}")
     return scales
 
 
@@ -208,13 +121,18 @@ def main(config: Config) -> None:
     watch = Stopwatch()
     trie = TokenTrie.from_semantic_ids(ids, config.words).to(config.device)
     build_seconds = watch.read()
-    model = tiny_decoder(config)
+    model = random_decoder(
+        vocabulary=config.words + sum(config.codebook_sizes), width=config.width,
+        layers=config.layers, seed=config.seed,
+    ).to(config.device)  # fmt: skip
     prompts_BP = torch.randint(1, config.words, (config.prompts, config.tokens)).to(config.device)
 
     ours = fastest(lambda: beam_search(model, trie, prompts_BP, beams=config.beams), config.repeats)
     replay = Replay(make_stepper(model, prompts_BP))
     free = fastest(lambda: search(replay, trie, beams=config.beams), 1 + config.repeats)
-    theirs = search_with_transformers(model, ids, prompts_BP, config)
+    theirs = search_with_transformers(
+        model, ids, prompts_BP, first_token=config.words, beams=config.beams
+    )
 
     print(f"{'':<34}{'seconds':>10}{'processor':>11}{'ms / prompt':>14}")
     for name, seconds in (
