@@ -6,6 +6,7 @@ import gc
 import importlib
 import logging
 import re
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,7 +31,7 @@ from genrec.serving import (
 )
 from genrec.serving.bundle import follow
 from genrec.serving.vllm.beams import PortableBeams
-from genrec.serving.vllm.engine import Prompt
+from genrec.serving.vllm.engine import Prompt, _why_not_in_worker
 from tests.serving.vllm_setup import assert_same, needs_vllm, tiny_decoder, worker_of
 from tests.small_shop import small_dataset, small_renderer
 
@@ -323,9 +324,9 @@ def test_the_worker_drops_what_nobody_asks_for(served):
     ],
 )
 def test_internals_that_are_not_as_expected_are_noticed(served, change, told, monkeypatch):
-    worker = importlib.import_module("genrec.serving.vllm.worker")
+    probes = importlib.import_module("genrec.serving.vllm.probes")
     platform = SimpleNamespace(use_all_gather=lambda: False)
-    monkeypatch.setattr(worker, "current_platform", platform)
+    monkeypatch.setattr(probes, "current_platform", platform)
     real = worker_of(served).model_runner
     config = SimpleNamespace(
         parallel_config=copy.copy(real.vllm_config.parallel_config),
@@ -338,18 +339,40 @@ def test_internals_that_are_not_as_expected_are_noticed(served, change, told, mo
         supports_mm_inputs=False, device=real.device, vllm_config=real.vllm_config,
     )  # fmt: skip
     change(config, runner)
-    found = worker.obstacle(config, runner)
+    found = probes.obstacle(config, runner)
     assert (found is None) if told is None else (told in found)
 
 
 @needs_vllm
+def test_a_vllm_that_tells_other_things_is_noticed(served, monkeypatch):
+    probes = importlib.import_module("genrec.serving.vllm.probes")
+    real = worker_of(served).model_runner
+    with monkeypatch.context() as patch:
+        patch.setitem(probes.READ, probes.NewRequestData, {"req_id", "stars"})
+        assert probes.obstacle(real.vllm_config, real) == "its NewRequestData has no stars"
+    with monkeypatch.context() as patch:
+        patch.setattr(probes, "METADATA", probes.METADATA - {"seq_lens"})
+        assert "other metadata: ['seq_lens']" in probes.obstacle(real.vllm_config, real)
+    assert probes.obstacle(real.vllm_config, real) is None
+
+
+@needs_vllm
 def test_the_portable_route_is_taken_where_the_other_cannot_be(served, monkeypatch, caplog):
-    monkeypatch.setattr("genrec.serving.vllm.worker.obstacle", lambda *_: "the moon is full")
+    start = served._engine._start_route
     with caplog.at_level(logging.INFO):
-        assert not served._engine._start_route(VLLMConfig())
+        assert not start(VLLMConfig(route="portable"), "so the settings say")
+        monkeypatch.setattr("genrec.serving.vllm.worker.obstacle", lambda *_: "the moon is full")
+        assert not start(VLLMConfig(), None)
+    assert "searches beams by requests: so the settings say" in caplog.text
     assert "searches beams by requests: the moon is full" in caplog.text
     with pytest.raises(ValueError, match="cannot search beams in its worker: the moon is full"):
-        served._engine._start_route(VLLMConfig(route="worker"))
+        start(VLLMConfig(route="worker"), None)
+
+
+@needs_vllm
+def test_parts_of_vllm_that_have_moved_leave_the_portable_route(monkeypatch):
+    monkeypatch.setitem(sys.modules, "genrec.serving.vllm.worker", None)
+    assert "genrec.serving.vllm.worker" in _why_not_in_worker(VLLMConfig())
 
 
 @needs_vllm
@@ -357,6 +380,13 @@ def test_an_encoder_decoder_is_refused(tmp_path):
     folder = save(tmp_path / "model", small_renderer(kind="t5"), "t5")
     with pytest.raises(ValueError, match="use the engine 'transformers'"):
         VLLMRecommender(folder, load_renderer(folder))
+
+
+@needs_vllm
+def test_an_adapter_that_was_not_merged_is_refused(path, tmp_path):
+    (tmp_path / "adapter_config.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(ValueError, match="holds an adapter beside its model; merge it"):
+        VLLMRecommender(tmp_path, load_renderer(path))
 
 
 @pytest.mark.skipif(is_installed("vllm"), reason="vllm is installed")

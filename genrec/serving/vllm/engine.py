@@ -64,6 +64,11 @@ class Engine:
             dtype: The precision to compute in.
         """
         self._vllm = require("vllm", extra="vllm", why="VLLMRecommender")
+        if (Path(path) / "adapter_config.json").is_file():
+            raise ValueError(
+                f"{path} holds an adapter beside its model; merge it (genrec.models.merge) and "
+                "save the model anew"
+            )
         shape = AutoConfig.from_pretrained(str(path))
         if shape.is_encoder_decoder:
             raise ValueError(
@@ -79,6 +84,7 @@ class Engine:
         memory = config.kv_cache_memory_bytes
         if memory is None and on_cpu:
             memory = 2**30
+        reason = _why_not_in_worker(config)
         prompts = renderer.config
         longest = prompts.prompt_tokens + max(prompts.answer_tokens, renderer.ids.levels)
         self._llm = self._vllm.LLM(
@@ -102,30 +108,35 @@ class Engine:
             # Text is encoded and decoded here, and nothing is taken from generation_config.json.
             skip_tokenizer_init=True,
             generation_config="vllm",
-            worker_extension_cls=(
-                "" if config.route == "portable" else "genrec.serving.vllm.worker.BeamWorker"
-            ),
+            worker_extension_cls="" if reason else "genrec.serving.vllm.worker.BeamWorker",
         )
-        self.searches_in_worker = self._start_route(config)
+        self.searches_in_worker = self._start_route(config, reason)
         self.unused: list[tuple[str, int | None]] = []
         """Catalogues, or numbered sets of one, that the workers hold and nobody asks for."""
 
-    def _start_route(self, config: VLLMConfig) -> bool:
-        """Choose where beams are searched."""
-        reason = "so the settings say"
-        if config.route != "portable":
-            found = next(filter(None, self.ask_workers("genrec_obstacle")), None)
-            if found is None:
-                self.ask_workers("genrec_start", config.beam_memory_bytes)
-                log.info("vLLM %s searches beams in its worker", self._vllm.__version__)
-                return True
-            reason = str(found)
-            if config.route == "worker":
-                raise ValueError(
-                    f"this vLLM ({self._vllm.__version__}) cannot search beams in its worker: "
-                    f"{reason}; set the route to 'portable'"
-                )
-        log.info("vLLM %s searches beams by requests: %s", self._vllm.__version__, reason)
+    def _start_route(self, config: VLLMConfig, reason: str | None) -> bool:
+        """Choose where beams are searched.
+
+        Args:
+            config: Which route is wanted.
+            reason: Why the workers know no beams; ``None`` where they do.
+
+        Returns:
+            Whether it is in the workers.
+        """
+        if reason is None:
+            reason = next(filter(None, self.ask_workers("genrec_obstacle")), None)
+        version = self._vllm.__version__
+        if reason is None:
+            self.ask_workers("genrec_start", config.beam_memory_bytes)
+            log.info("vLLM %s searches beams in its worker", version)
+            return True
+        if config.route == "worker":
+            raise ValueError(
+                f"this vLLM ({version}) cannot search beams in its worker: {reason}; "
+                "set the route to 'portable'"
+            )
+        log.info("vLLM %s searches beams by requests: %s", version, reason)
         return False
 
     def ask_workers(self, method: str, *arguments: object) -> list[Any]:
@@ -185,6 +196,17 @@ class Engine:
     def _run(self, prompts: Sequence[Prompt], options: Sequence[object]) -> list[Any]:
         outputs = self._llm.generate(list(map(_input, prompts)), options, use_tqdm=False)
         return [output.outputs[0] for output in outputs]
+
+
+def _why_not_in_worker(config: VLLMConfig) -> str | None:
+    """Say why vLLM is not asked to search beams in its worker."""
+    if config.route == "portable":
+        return "so the settings say"
+    try:
+        importlib.import_module("genrec.serving.vllm.worker")
+    except ImportError as error:  # parts of vLLM are no longer where they were
+        return str(error)
+    return None
 
 
 def _input(prompt: Prompt) -> dict[str, Any]:

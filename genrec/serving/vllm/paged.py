@@ -25,6 +25,13 @@ from vllm.forward_context import set_forward_context
 from vllm.multimodal.utils import group_and_batch_mm_kwargs
 from vllm.v1.attention.backend import CommonAttentionMetadata
 
+METADATA = frozenset({
+    "query_start_loc", "query_start_loc_cpu", "seq_lens", "seq_lens_cpu_upper_bound", "num_reqs",
+    "num_actual_tokens", "max_query_len", "max_seq_len", "block_table_tensor", "slot_mapping",
+    "causal", "is_prefilling", "positions",
+})  # fmt: skip
+"""What vLLM's attention is told of a step."""
+
 LOGITS_AT_ONCE = 2**26
 """Most logits that stand in memory at once."""
 

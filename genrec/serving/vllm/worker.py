@@ -17,9 +17,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from vllm.model_executor.layers.attention import Attention
-from vllm.platforms import current_platform
-from vllm.v1.kv_cache_interface import FullAttentionSpec
 
 from genrec.decoding import Terms, TermsReader, TokenTrie, search_scored
 from genrec.recommender import Subset
@@ -32,6 +29,7 @@ from genrec.serving.vllm.messages import (
     subset_of,
 )
 from genrec.serving.vllm.paged import CachedPrompt, PagedModel, PagedScorer, Tails, Workspace
+from genrec.serving.vllm.probes import obstacle
 
 MARK = "genrec"
 """Under this name the ``extra_args`` of a request hold its ticket and its place in the batch."""
@@ -88,51 +86,6 @@ class BeamWorker:
     def genrec_collect(self, ticket: int) -> Answers:
         """Hand over the answers of a batch."""
         return self._genrec_host.collect(ticket)
-
-
-def obstacle(config: Any, runner: Any) -> str | None:
-    """Say why beams cannot be searched in a worker; ``None`` where they can.
-
-    Looks at all of vLLM's internals that the search touches.
-    """
-    parallel = config.parallel_config
-    for name in ("pipeline_parallel_size", "decode_context_parallel_size"):
-        if getattr(parallel, name, 1) > 1:
-            return f"{name} is {getattr(parallel, name)}"
-    if parallel.data_parallel_size > 1 and parallel.is_moe_model is not False:
-        return "copies of a mixture of experts take every step together"
-    if parallel.tensor_parallel_size > 1 and not current_platform.use_all_gather():
-        return "only one of the workers that share a layer has the logits"
-    missing = [
-        name
-        for name in ("attn_groups", "kv_cache_config", "model", "supports_mm_inputs")
-        if not hasattr(runner, name)
-    ]
-    if missing:
-        return f"its model runner has no {missing[0]}"
-    if config.model_config.uses_mrope:
-        return "its positions have several axes"
-    groups = runner.kv_cache_config.kv_cache_groups
-    if len(groups) != 1 or type(groups[0].kv_cache_spec) is not FullAttentionSpec:
-        return "not all of its layers see the whole prompt"
-    if any(group.kernel_block_size is not None for group in runner.attn_groups[0]):
-        return "its attention splits the cache's blocks"
-    for layer in PagedModel(runner).layers:
-        if type(layer) is not Attention:
-            return f"its attention is a {type(layer).__name__}"
-        reason = _odd_cache(layer.kv_cache, runner.kv_cache_config.num_blocks)
-        if reason is not None:
-            return reason
-    return None
-
-
-def _odd_cache(cache: object, blocks: int) -> str | None:
-    """Say why blocks of a layer's cache cannot be copied one by one."""
-    if not isinstance(cache, torch.Tensor) or cache.ndim != 4 or len(cache) != blocks:
-        return "its cache is laid out in another way"
-    block = cache[0]
-    reach = 1 + sum((n - 1) * step for n, step in zip(block.shape, block.stride(), strict=True))
-    return None if reach == block.numel() else "the blocks of its cache have gaps"
 
 
 class Catalogue:
