@@ -181,18 +181,25 @@ def _rouge_scores(answers: Sequence[str], references: Sequence[str]) -> Floats:
 
 def _combine(sum_RS: Floats) -> Floats:
     width = 2 + 2 * _ORDERS
-    bleu_R2 = np.apply_along_axis(_bleus, -1, sum_RS[..., :width])
+    bleu_R2 = np.stack([_bleu(sum_RS, order) for order in (1, _ORDERS)], axis=-1)
     mean_RS = sum_RS[..., width:-1] / sum_RS[..., -1:]
     return np.concatenate([bleu_R2, mean_RS], axis=-1)
 
 
-def _bleus(sum_S: Floats) -> Floats:
-    """BLEU-1 and BLEU-4 from the counts of a corpus."""
-    system, reference, *counts = sum_S.astype(np.int64).tolist()
-    return np.array([
-        _sacrebleu().compute_bleu(
-            counts[:order], counts[_ORDERS : _ORDERS + order], system, reference,
-            smooth_method="exp", max_ngram_order=order,
-        ).score
-        for order in (1, _ORDERS)
-    ])  # fmt: skip
+def _bleu(sum_RS: Floats, orders: int) -> Floats:
+    r"""Compute corpus BLEU from its counts, for all resamples at once.
+
+    .. math:: 100 \, e^{\min(0,\, 1 - |r| / |c|)} \prod_n p_n^{1 / N}
+
+    (https://aclanthology.org/P02-1040/), where the k-th of the orders without a match counts
+    as :math:`2^{-k}` matches: method 3 of https://aclanthology.org/W14-3346/.
+    """
+    system_R, reference_R = sum_RS[..., 0], sum_RS[..., 1]
+    match_RN = sum_RS[..., 2 : 2 + orders]
+    total_RN = sum_RS[..., 2 + _ORDERS : 2 + _ORDERS + orders]
+    has_none_RN = match_RN == 0
+    smooth_RN = np.where(has_none_RN, 0.5 ** np.cumsum(has_none_RN, axis=-1), match_RN)
+    log_RN = np.log(smooth_RN / np.maximum(total_RN, 1))
+    brevity_R = np.minimum(0, 1 - reference_R / np.maximum(system_R, 1e-9))
+    score_R: Floats = 100 * np.exp(brevity_R + log_RN.mean(axis=-1))
+    return np.where((match_RN > 0).any(axis=-1) & (total_RN > 0).all(axis=-1), score_R, 0.0)

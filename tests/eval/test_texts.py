@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
 import sacrebleu
+from hypothesis import given
+from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
 from genrec.eval.intervals import bootstrap
-from genrec.eval.texts import hint_scores, meteor_scores, text_figures, text_statistics
+from genrec.eval.texts import _bleu, hint_scores, meteor_scores, text_figures, text_statistics
 
 ANSWERS = [
     "the case fits my phone very well",
@@ -48,6 +50,23 @@ def test_bleu_is_that_of_sacrebleu_on_the_corpus():
     for order in (1, 4):
         bleu = sacrebleu.BLEU(max_ngram_order=order).corpus_score(ANSWERS, [REFERENCES])
         assert scores[f"bleu-{order}"] == pytest.approx(bleu.score, abs=1e-9)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=4, max_size=4),
+    st.integers(0, 30),
+    st.integers(0, 30),
+)
+def test_bleu_of_any_counts_is_that_of_sacrebleu(pairs, system, reference):
+    totals = sorted((max(pair) for pair in pairs), reverse=True)
+    matches = sorted((min(pair) for pair in pairs), reverse=True)
+    for order in (1, 4):
+        expected = sacrebleu.BLEU.compute_bleu(
+            matches[:order], totals[:order], system, reference, smooth_method="exp",
+            max_ngram_order=order,
+        ).score  # fmt: skip
+        counts = np.array([system, reference, *matches, *totals], dtype=float)
+        assert _bleu(counts, order).item() == pytest.approx(expected, abs=1e-9)
 
 
 def test_rouge_is_the_mean_of_rouge_score():
