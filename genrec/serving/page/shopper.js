@@ -126,7 +126,9 @@ export class Shopper {
     const { ratings } = await post("/v1/rate", { ...this.body, items: ids }, signal);
     for (const { item_id: id, expected } of ratings) {
       const entry = [...this.find(".found").children].find((one) => one.dataset.item === id);
-      entry?.querySelector(".score").append(` · rating ${expected.toFixed(1)}`);
+      const words = `Expected rating ${expected.toFixed(1)}`;
+      const stars = element("span", { role: "img", title: words, "aria-label": words }, `★ ${expected.toFixed(1)}`);
+      entry?.querySelector(".score").append(" · ", stars);
     }
   }
 }
