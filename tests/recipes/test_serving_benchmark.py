@@ -14,3 +14,4 @@ def test_both_routes_are_measured_and_agree_with_transformers(capsys):
     assert result["largest_score_difference"] < 1e-4
     for name in ("in_worker", "portable", "transformers"):
         assert result[f"speedup_{name}"] > 0
+        assert result["processor_seconds"][name] > 0
