@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 import polars as pl
@@ -18,6 +18,7 @@ Condition = Value | tuple[Bound, Bound] | Sequence[Value]
 it, and ``None`` leaves one open."""
 
 Rows = tuple[int, ...]
+Floats = np.ndarray[Any, np.dtype[np.floating[Any]]]
 
 
 class Wishes(TypedDict, total=False):
@@ -107,9 +108,10 @@ def choose_subset(
     for name, condition in conditions.items():
         is_in_N &= _meets(catalogue, name, condition)
     if not is_in_N.any():
-        told = [] if items is None else [f"items={list(items)!r}"]
-        told += [f"{name}={condition!r}" for name, condition in conditions.items()]
-        raise ValueError(f"the catalogue has no item with {', '.join(told)}")
+        told = ", ".join(f"{name}={condition!r}" for name, condition in conditions.items())
+        asked = f" with {told}" if told else ""
+        listed = "" if items is None else f" among the {len(items)} that are listed"
+        raise ValueError(f"the catalogue has no item{asked}{listed}")
     return Subset(is_in_N)
 
 
@@ -126,21 +128,32 @@ def _meets(catalogue: Catalogue, name: str, condition: Condition) -> Bools:
                 f"{name}={condition!r} is no range; give a pair (low, high) for a column of "
                 "numbers, or a list of values"
             )
-        low, high = condition
-        meets = column.is_not_null()
-        if low is not None:
-            meets &= column >= low
-        if high is not None:
-            meets &= column <= high
-    else:
-        values = [condition] if isinstance(condition, str | int | float) else list(condition)
-        wrong = [value for value in values if isinstance(value, str) != is_text]
-        if wrong:
-            kind = "text" if is_text else "numbers"
-            raise ValueError(f"{name}={wrong[0]!r}: the column {name!r} holds {kind}")
-        meets = column.is_in(values) & column.is_not_null()
-    found: Bools = meets.fill_null(value=False).to_numpy()
-    return found
+        return _lies_between(_numbers(column), *condition)
+    values = [condition] if isinstance(condition, str | int | float) else list(condition)
+    wrong = [value for value in values if isinstance(value, str) != is_text]
+    if wrong:
+        kind = "text" if is_text else "numbers"
+        raise ValueError(f"{name}={wrong[0]!r}: the column {name!r} holds {kind}")
+    if is_text:
+        texts: Bools = column.is_in(values).fill_null(value=False).to_numpy()
+        return texts
+    number_N = _numbers(column)
+    return np.isin(number_N, np.asarray(values, dtype=number_N.dtype))
+
+
+def _numbers(column: pl.Series) -> Floats:
+    """Read a column of numbers; NaN, which no comparison holds for, is where one is unknown."""
+    number_N: Floats = (column if column.dtype.is_float() else column.cast(pl.Float64)).to_numpy()
+    return number_N
+
+
+def _lies_between(number_N: Floats, low: Bound, high: Bound) -> Bools:
+    lies_N: Bools = ~np.isnan(number_N)
+    if low is not None:
+        lies_N &= number_N >= low
+    if high is not None:
+        lies_N &= number_N <= high
+    return lies_N
 
 
 def _both(one: Rows | None, other: Rows | None) -> Rows | None:
