@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from genrec.artifacts import read_json
+from genrec.models.image_tokens import ImageTokenizer
 from genrec.serving.api import GenRec
-from genrec.serving.bundle import model_directory
+from genrec.serving.bundle import draws_pictures, load_image_tokenizer, model_directory
 from genrec.serving.service.changes import ChangeLog
 from genrec.serving.service.newcomers import Newcomers
 from genrec.serving.service.store import CatalogueStore
@@ -13,7 +14,11 @@ from genrec.tokenization import SemanticTokenizer
 
 
 def load_store(
-    rec: GenRec, *, tokenizer: Path | None = None, state: Path | None = None, device: str = "cpu"
+    rec: GenRec,
+    *,
+    tokenizer: Path | str | None = None,
+    state: Path | str | None = None,
+    device: str = "cpu",
 ) -> CatalogueStore:
     """Serve a model's catalogue, with all that has happened to it.
 
@@ -38,7 +43,14 @@ def load_store(
     newcomers = None
     if tokenizer is not None:
         newcomers = Newcomers(SemanticTokenizer.from_pretrained(tokenizer), device=device)
-    return CatalogueStore(engine, ChangeLog(state, base), newcomers)
+    return CatalogueStore(
+        engine, ChangeLog(None if state is None else Path(state), base), newcomers
+    )
+
+
+def images_of(model: Path) -> ImageTokenizer | None:
+    """Load what makes pictures of a model's image tokens; ``None`` for one that does not draw."""
+    return load_image_tokenizer(model) if draws_pictures(model) else None
 
 
 def learned_tasks(model: Path) -> list[str] | None:

@@ -3,8 +3,8 @@
 Shape letters in this file: M new items, F features, L levels.
 """
 
+import threading
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,6 @@ from genrec.semantic_ids import Codes
 from genrec.tokenization import FeaturesConfig, ItemTable, SemanticTokenizer
 from genrec.tokenization.arrays import Features
 from genrec.tokenization.encoders import (
-    PictureEncoder,
-    TextEncoder,
     blank_picture,
     load_picture_encoder,
     load_text_encoder,
@@ -26,13 +24,14 @@ from genrec.tokenization.items import Pictures, Texts
 
 
 class Newcomers:
-    """Makes features of new items as those of training were made; one thread at a time may ask."""
+    """Makes features of new items as those of training were made."""
 
     def __init__(self, tokenizer: SemanticTokenizer, *, device: str = "cpu") -> None:
-        """Look at how a tokenizer's features were made.
+        """Load what made a tokenizer's features.
 
         Raises:
             ArtifactError: When they cannot be made of what a request tells of an item.
+            MissingDependencyError: When an encoder's package is not installed.
         """
         if tokenizer.blend is None:
             raise ArtifactError(
@@ -42,26 +41,24 @@ class Newcomers:
         self.tokenizer = tokenizer
         self._blend = tokenizer.blend
         self._config = FeaturesConfig.from_json(tokenizer.recipe["features"])
-        self._device = device
         if self._config.vectors is not None:
             raise ArtifactError(
                 "the tokenizer's features are given vectors, which no request can bring; train "
                 "one on texts or pictures to take new items in"
             )
+        text, pictures = self._config.text, self._config.pictures
+        # Now, and not when the first new item comes.
+        self._read = None if text is None else load_text_encoder(text.encoder, device=device)
+        self._look = (
+            None if pictures is None else load_picture_encoder(pictures.encoder, device=device)
+        )
+        # Tokenizers of texts change their state when they are asked.
+        self._one_at_a_time = threading.Lock()
 
     def features(self, table: pl.DataFrame) -> Features:
         """Make the features of new items, (M, F), from a table like the catalogue's."""
-        items = ItemTable.of(Catalogue(table))
-        sources: dict[str, Features | None] = {}
-        if self._config.text is not None:
-            told = self._config.text
-            texts = Texts(items, told.attributes, names=told.attribute_names)[:]
-            sources["text"] = _encoded(texts, self._read, "")
-        if self._config.pictures is not None:
-            sources["pictures"] = _encoded(Pictures(items)[:], self._look, blank_picture())
-        if self._config.collaborative is not None:
-            sources["collaborative"] = None  # nobody has met them yet
-        return self._blend.apply({name: sources[name] for name in self._config.weights})
+        with self._one_at_a_time:
+            return self._features(ItemTable.of(Catalogue(table)))
 
     def codes(self, table: pl.DataFrame) -> Codes:
         """Choose the nearest codes, (M, L); items of the catalogue may have the same ones."""
@@ -70,15 +67,17 @@ class Newcomers:
         # A level beyond the quantizer's only tells items with the same codes apart.
         return np.pad(codes_ML, ((0, 0), (0, levels - codes_ML.shape[1])))
 
-    @cached_property
-    def _read(self) -> TextEncoder:
-        assert self._config.text is not None
-        return load_text_encoder(self._config.text.encoder, device=self._device)
-
-    @cached_property
-    def _look(self) -> PictureEncoder:
-        assert self._config.pictures is not None
-        return load_picture_encoder(self._config.pictures.encoder, device=self._device)
+    def _features(self, items: ItemTable) -> Features:
+        sources: dict[str, Features | None] = {}
+        if self._config.text is not None and self._read is not None:
+            told = self._config.text
+            texts = Texts(items, told.attributes, names=told.attribute_names)[:]
+            sources["text"] = _encoded(texts, self._read, "")
+        if self._look is not None:
+            sources["pictures"] = _encoded(Pictures(items)[:], self._look, blank_picture())
+        if self._config.collaborative is not None:
+            sources["collaborative"] = None  # nobody has met them yet
+        return self._blend.apply({name: sources[name] for name in self._config.weights})
 
 
 def _encoded(
