@@ -27,6 +27,7 @@ from genrec.serving.service import (
     Examples,
     ServiceConfig,
     create_app,
+    images_of,
     learned_tasks,
     load_store,
     log_as_json,
@@ -96,7 +97,7 @@ def main(config: Config) -> None:
         log.warning("there is no state: changes of the catalogue end with the process")
     app = create_app(
         store, config.service, tasks=learned_tasks(config.model), token=token or None,
-        admin_token=admin_token or None,
+        admin_token=admin_token or None, images=images_of(config.model),
         examples=None if config.dataset is None else Examples.of(Dataset.load(config.dataset)),
     )  # fmt: skip
     log.info("version %d of the catalogue is ready", store.current.number)

@@ -38,7 +38,8 @@ class Drawing:
     it; ``None`` samples."""
 
     seed: int = 0
-    """Decides what is sampled."""
+    """Throws the same dice for every request: what differs between two comes from their prompts,
+    and a batch draws what one by one does."""
 
     def __post_init__(self) -> None:
         if self.samples < 1:
@@ -106,16 +107,18 @@ def draw_runs(scorer: Scorer, runs: TokenTrie, *, requests: int, how: Drawing) -
         how: How runs are chosen.
     """
     device = runs.device
-    generator = torch.Generator(device).manual_seed(how.seed)
+    dice_TW = torch.rand(
+        (len(runs.levels), how.samples), generator=torch.Generator().manual_seed(how.seed)
+    ).to(device)
     path_BWT = torch.zeros((requests, 1, 0), dtype=torch.long, device=device)
     parent_BW = torch.zeros((requests, 1), dtype=torch.long, device=device)
     score_BW = torch.zeros((requests, 1), device=device)
-    for level in runs.levels:
+    for level, dice_W in zip(runs.levels, dice_TW, strict=True):
         _, is_present_BWC, token_BWC = level.children(torch.zeros_like(parent_BW))
         log_prob_BWC = scorer.log_probs(path_BWT, parent_BW, token_BWC, is_present_BWC)
         log_prob_BWC = log_prob_BWC.log_softmax(dim=2)
         if how.beams is None:
-            parent_BW, code_BW = _sample(log_prob_BWC, how, generator)
+            parent_BW, code_BW = _sample(log_prob_BWC, how, dice_W)
         else:
             total_BX = (score_BW[..., None] + log_prob_BWC).flatten(1)
             score_BW, best_BW = total_BX.topk(min(how.beams, total_BX.shape[1]), dim=1)
@@ -126,21 +129,16 @@ def draw_runs(scorer: Scorer, runs: TokenTrie, *, requests: int, how: Drawing) -
     return path_BWT[:, : how.samples] - runs.vocabulary_start
 
 
-def _sample(
-    log_prob_BWC: Tensor, how: Drawing, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Draw a code for every run, or all first codes from the one prompt."""
-    probability_BWC = (log_prob_BWC / how.temperature).softmax(dim=2)
+def _sample(log_prob_BWC: Tensor, how: Drawing, dice_W: Tensor) -> tuple[Tensor, Tensor]:
+    """Draw a code for every run, at first for all runs from the one prompt."""
+    share_BWC = (log_prob_BWC / how.temperature).softmax(dim=2)
     if how.top_p < 1:
-        sorted_BWC, order_BWC = probability_BWC.sort(dim=2, descending=True)
+        sorted_BWC, order_BWC = share_BWC.sort(dim=2, descending=True)
         before_BWC = sorted_BWC.cumsum(dim=2) - sorted_BWC  # the likeliest always stays
         kept_BWC = sorted_BWC.masked_fill(before_BWC >= how.top_p, 0.0)
-        probability_BWC = torch.zeros_like(kept_BWC).scatter(2, order_BWC, kept_BWC)
-    batch, width, _ = probability_BWC.shape
-    each = how.samples if width == 1 else 1
-    drawn = torch.multinomial(
-        probability_BWC.flatten(0, 1), each, replacement=True, generator=generator
-    )
-    code_BW = drawn.view(batch, width * each)
-    parent_W = torch.arange(width, device=code_BW.device).repeat_interleave(each)
-    return parent_W.expand(batch, -1), code_BW
+        share_BWC = torch.zeros_like(kept_BWC).scatter(2, order_BWC, kept_BWC)
+    below_BWC = share_BWC.cumsum(dim=2).expand(-1, len(dice_W), -1)
+    fallen_BW1 = dice_W[None, :, None] * below_BWC[..., -1:]
+    code_BW = (below_BWC <= fallen_BW1).sum(dim=2).clamp_max(below_BWC.shape[2] - 1)
+    parent_W = torch.arange(len(dice_W), device=code_BW.device).clamp_max(share_BWC.shape[1] - 1)
+    return parent_W.expand(len(code_BW), -1), code_BW

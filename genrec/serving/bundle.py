@@ -224,6 +224,11 @@ def _link(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
+def draws_pictures(path: Path | str) -> bool:
+    """Tell whether a model directory has what makes pictures of image tokens."""
+    return (model_directory(path) / _IMAGES).is_dir()
+
+
 def load_image_tokenizer(path: Path | str) -> ImageTokenizer:
     """Load what makes pictures of a model's image tokens.
 
@@ -231,7 +236,7 @@ def load_image_tokenizer(path: Path | str) -> ImageTokenizer:
         ArtifactError: When the model directory has none.
     """
     folder = model_directory(path)
-    if not (folder / _IMAGES).is_dir():
+    if not draws_pictures(folder):
         raise ArtifactError(
             f"the model in {folder} draws no pictures: it has no {_IMAGES}; fine-tune it with one "
             "and a task such as 'imagine'"

@@ -1,5 +1,6 @@
 """Pictures as answers, from a model directory to PIL pictures and what guided them."""
 
+import base64
 import io
 
 import numpy as np
@@ -110,8 +111,8 @@ def test_the_guides_pictures_are_seen(folder):
     assert seen[1] == unseen[1]
 
 
-def test_a_batch_draws_what_one_by_one_does(rec):
-    how = Drawing(beams=2)
+@pytest.mark.parametrize("how", [Drawing(beams=2), Drawing(seed=5, top_p=0.9)], ids=str)
+def test_a_batch_draws_what_one_by_one_does(rec, how):
     histories, queries = [["sku-1"], [], ["sku-5", "sku-7"]], ["red lamp", "case", "a blue phone"]
     together = rec.imagine_many(histories, queries, how=how)
     for history, query, drawn in zip(histories, queries, together, strict=True):
@@ -192,3 +193,47 @@ def test_the_image_tokenizer_follows_its_model_through_an_update(folder, tmp_pat
     renderer = load_bundle(folder).renderer
     update_catalogue(tmp_path / "model", renderer.catalogue, renderer.ids)
     assert load_image_tokenizer(tmp_path).codebook_size == 12
+
+
+@pytest.fixture(scope="module")
+def client(rec, folder):
+    testing = pytest.importorskip("starlette.testclient")
+    service = pytest.importorskip("genrec.serving.service")
+    app = service.create_app(service.load_store(rec), images=service.images_of(folder))
+    with testing.TestClient(app) as client:
+        yield client
+
+
+def test_the_service_draws_what_the_python_api_does(rec, client):
+    body = {"history": ["sku-1"], "query": "red lamp", "pictures": 2, "seed": 4}
+    answer = client.post("/v1/imagine", json=body).json()
+    how = Drawing(samples=2, temperature=0.8, top_p=0.95, guidance=2.0, seed=4)
+    expected = rec.imagine(["sku-1"], "red lamp", how=how)
+    assert [one["item_id"] for one in answer["items"]] == [one.item_id for one in expected.guides]
+    files = [io.BytesIO(base64.b64decode(picture)) for picture in answer["pictures"]]
+    assert same([Image.open(file) for file in files], expected.pictures)
+    assert "imagine" in client.get("/v1/catalogue").json()["tasks"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"query": ""}, 422),
+        ({"query": " "}, 422),
+        ({"query": "lamp", "pictures": 9}, 422),
+        ({"query": "lamp", "history": ["sku-99"]}, 422),
+    ],
+)
+def test_the_service_says_why_it_draws_nothing(client, body, status):
+    response = client.post("/v1/imagine", json=body)
+    assert response.status_code == status
+    assert response.json()["error"]["message"]
+
+
+def test_a_service_whose_model_draws_nothing_says_so(rec):
+    testing = pytest.importorskip("starlette.testclient")
+    service = pytest.importorskip("genrec.serving.service")
+    with testing.TestClient(service.create_app(service.load_store(rec))) as client:
+        response = client.post("/v1/imagine", json={"query": "lamp"})
+        assert response.status_code == 501
+        assert response.json()["error"]["code"] == "not_learned"

@@ -9,7 +9,7 @@ from genrec.serving.service.app import create_app  # noqa: E402
 from genrec.serving.service.changes import ChangeLog  # noqa: E402
 from genrec.serving.service.config import LimitsConfig, ServiceConfig  # noqa: E402
 from genrec.serving.service.examples import Examples  # noqa: E402
-from genrec.serving.service.loading import learned_tasks, load_store  # noqa: E402
+from genrec.serving.service.loading import images_of, learned_tasks, load_store  # noqa: E402
 from genrec.serving.service.logs import log_as_json  # noqa: E402
 from genrec.serving.service.newcomers import Newcomers  # noqa: E402
 from genrec.serving.service.store import CatalogueStore  # noqa: E402
@@ -22,6 +22,7 @@ __all__ = [
     "Newcomers",
     "ServiceConfig",
     "create_app",
+    "images_of",
     "learned_tasks",
     "load_store",
     "log_as_json",

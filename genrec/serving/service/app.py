@@ -12,6 +12,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 import genrec
+from genrec.models.image_tokens import ImageTokenizer
 from genrec.serving.service.config import ServiceConfig
 from genrec.serving.service.errors import Refusal
 from genrec.serving.service.examples import Examples
@@ -42,6 +43,7 @@ def create_app(
     config: ServiceConfig | None = None,
     *,
     tasks: Collection[str] | None = None,
+    images: ImageTokenizer | None = None,
     examples: Examples | None = None,
     token: str | None = None,
     admin_token: str | None = None,
@@ -52,12 +54,13 @@ def create_app(
         store: The catalogue and the model.
         config: Limits and times.
         tasks: What the model has learned; all of them if that is not known.
+        images: Makes pictures of image tokens, for a model that draws.
         examples: Histories to begin with on the demo page.
         token: What clients must show; nothing if left out.
         admin_token: What changes of the catalogue need; none can be made if left out.
     """
     config, metrics = config or ServiceConfig(), Metrics()
-    service = Service(store, config, tasks=tasks, on_batch=metrics.batch)
+    service = Service(store, config, tasks=tasks, images=images, on_batch=metrics.batch)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -21,14 +21,14 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-Method = Literal["recommend", "rate", "generate", "select"]
+Method = Literal["recommend", "rate", "generate", "select", "paint"]
 
 
 class Call(NamedTuple):
     """What requests must have in common to be computed together."""
 
     engine: Any
-    """The recommender, which is that of one version of the catalogue."""
+    """The recommender, which is that of one version of the catalogue, or a ``Canvas`` over it."""
 
     method: Method
     k: int | None = None

@@ -61,6 +61,11 @@ def answer_routes(service: Service) -> APIRouter:
         """Name all of some candidates that fit a user, and maybe none."""
         return await service.select(body)
 
+    @router.post("/imagine")
+    async def imagine(body: schemas.ImagineBody) -> schemas.ImagineAnswer:
+        """Draw what a user would like to find for a query, guided by what a search finds."""
+        return await service.imagine(body)
+
     return router
 
 

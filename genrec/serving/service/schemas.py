@@ -128,6 +128,22 @@ class SelectBody(About):
     candidates: list[ItemId] = Field(min_length=1)
 
 
+class ImagineBody(Wanted):
+    """What would a user like to find for a query? The fields of a list say what may guide it."""
+
+    model_config = _example(history=["sku-0"], query="red lamp", k=2, pictures=1, seed=1)
+
+    query: str = Field(min_length=1)
+    k: int = Field(default=2, ge=1, description="How many items guide the pictures.")
+    pictures: int = Field(default=1, ge=1, le=8)
+    temperature: float = Field(default=0.8, gt=0, le=100)
+    top_p: float = Field(default=0.95, gt=0, le=1)
+    guidance: float = Field(
+        default=2.0, ge=0, le=20, description="Above 1, the query and the guides count more."
+    )
+    seed: int = Field(default=0, ge=0, lt=2**63, description="Another seed draws other pictures.")
+
+
 class ChangeBody(BaseModel):
     """A change of the catalogue: it happens as a whole or not at all."""
 
@@ -197,6 +213,12 @@ class ExplainAnswer(Answer):
     """An explanation in words."""
 
     text: str
+
+
+class ImagineAnswer(RankedAnswer):
+    """Pictures, and the items that guided them."""
+
+    pictures: list[str] = Field(description="PNG files in base64.")
 
 
 class SelectAnswer(Answer):

@@ -14,8 +14,11 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from genrec.decoding.drawing import Drawing
+from genrec.models.image_tokens import ImageTokenizer
 from genrec.prompts import AnswerError, TaskError
 from genrec.recommender import Ranking, Rater, Rating, Request, Selector
+from genrec.serving.painting import Drawer, Painting
 from genrec.serving.service import schemas
 from genrec.serving.service.batching import (
     Batch,
@@ -25,6 +28,7 @@ from genrec.serving.service.batching import (
     Method,
     OverloadedError,
 )
+from genrec.serving.service.canvas import Canvas, as_base64
 from genrec.serving.service.changes import ConflictError
 from genrec.serving.service.config import ServiceConfig
 from genrec.serving.service.errors import Refusal, check_length, no_tokenizer
@@ -39,7 +43,9 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-TASKS = ("recommend", "search", "rate", "explain", "explain_hint", "explain_rated", "select")
+TASKS = (
+    "recommend", "search", "rate", "explain", "explain_hint", "explain_rated", "select", "imagine",
+)  # fmt: skip
 
 
 class Service:
@@ -51,6 +57,7 @@ class Service:
         config: ServiceConfig,
         *,
         tasks: Collection[str] | None = None,
+        images: ImageTokenizer | None = None,
         on_batch: Callable[[Batch], None] = lambda batch: None,
     ) -> None:
         """Put a catalogue and its model behind a queue.
@@ -59,10 +66,13 @@ class Service:
             store: The catalogue.
             config: Limits and times.
             tasks: What the model has learned; all of them if that is not known.
+            images: Makes pictures of image tokens, for a model that draws.
             on_batch: Told of every batch.
         """
         self.store, self.config = store, config
-        self.tasks = [task for task in TASKS if tasks is None or task in tasks]
+        known = TASKS if images is not None else TASKS[:-1]
+        self.tasks = [task for task in known if tasks is None or task in tasks]
+        self._images = images
         self.batcher = Batcher(
             batch_size=config.batch_size, gather_s=config.gather_ms / 1000,
             most_waiting=config.limits.waiting, on_batch=on_batch,
@@ -99,17 +109,28 @@ class Service:
         async with self._people(version, body) as people:
             request = wish(people, body, self.config, task=task)
             k = max(body.k, self.config.list_size)
-            ranking: Ranking = await self._ask(version, "recommend", request, k)
-        found = itertools.islice(zip(*ranking, strict=True), body.k)
+            ranking: Ranking = await self._ask(version.engine, "recommend", request, k)
         return schemas.RankedAnswer(
-            catalogue_version=version.number,
-            items=[
-                schemas.Ranked(
-                    item_id=version.catalogue.item_ids[row], score=float(score),
-                    item=item_of(version, int(row)) if body.details else None,
-                )
-                for row, score in found
-            ],
+            catalogue_version=version.number, items=_ranked(version, ranking, body)
+        )
+
+    async def imagine(self, body: schemas.ImagineBody) -> schemas.ImagineAnswer:
+        """Draw what a user would like to find."""
+        version, images = self.version, self._images
+        self._check_task("imagine", can=isinstance(version.engine, Drawer))
+        check_wish(body, self.config)
+        how = Drawing(
+            samples=body.pictures, temperature=body.temperature, top_p=body.top_p,
+            guidance=body.guidance, seed=body.seed,
+        )  # fmt: skip
+        async with self._people(version, body) as people:
+            request = wish(people, body, self.config, task="search")
+            # Without image tokens the task is not among those that can be asked.
+            canvas = Canvas(version.engine, images, body.k, how)  # type: ignore[arg-type]
+            painting: Painting = await self._ask(canvas, "paint", request)
+        return schemas.ImagineAnswer(
+            catalogue_version=version.number, items=_ranked(version, painting.guides, body),
+            pictures=[as_base64(picture) for picture in painting.pictures],
         )  # fmt: skip
 
     async def rate(self, body: schemas.RateBody) -> schemas.RateAnswer:
@@ -150,7 +171,7 @@ class Service:
                 task=task, history=people.rows(body.history, "history"),
                 item=people.rows([body.item], "item")[0], hint=body.hint, rating=body.rating,
             )  # fmt: skip
-            text = await self._ask(version, "generate", request)
+            text = await self._ask(version.engine, "generate", request)
         return schemas.ExplainAnswer(catalogue_version=version.number, text=text)
 
     async def select(self, body: schemas.SelectBody) -> schemas.SelectAnswer:
@@ -163,7 +184,7 @@ class Service:
                 task="select", history=people.rows(body.history, "history"),
                 candidates=version.rows(body.candidates, "candidates"),
             )  # fmt: skip
-            rows = await self._ask(version, "select", request)
+            rows = await self._ask(version.engine, "select", request)
         names = [version.catalogue.item_ids[row] for row in rows]
         return schemas.SelectAnswer(catalogue_version=version.number, items=names)
 
@@ -246,7 +267,7 @@ class Service:
     async def _ask_all(
         self, version: CatalogueVersion, method: Method, requests: Sequence[Request]
     ) -> list[Any]:
-        asks = (self._ask(version, method, request) for request in requests)
+        asks = (self._ask(version.engine, method, request) for request in requests)
         answers = await asyncio.gather(*asks, return_exceptions=True)
         for answer in answers:
             if isinstance(answer, BaseException):
@@ -254,10 +275,10 @@ class Service:
         return list(answers)
 
     async def _ask(
-        self, version: CatalogueVersion, method: Method, request: Request, k: int | None = None
+        self, engine: object, method: Method, request: Request, k: int | None = None
     ) -> Any:
         try:
-            return await self.batcher.ask(Call(version.engine, method, k), request)
+            return await self.batcher.ask(Call(engine, method, k), request)
         except OverloadedError as error:
             raise Refusal(
                 429, "overloaded", "too many questions wait for the model",
@@ -279,3 +300,16 @@ class Service:
                 501, "not_learned", f"the model did not learn the task {task!r}",
                 remedy=f"it learned {', '.join(self.tasks)}",
             )  # fmt: skip
+
+
+def _ranked(
+    version: CatalogueVersion, ranking: Ranking, body: schemas.Wanted
+) -> list[schemas.Ranked]:
+    """Name the items of a list, as many as were asked for."""
+    return [
+        schemas.Ranked(
+            item_id=version.catalogue.item_ids[row], score=float(score),
+            item=item_of(version, int(row)) if body.details else None,
+        )
+        for row, score in itertools.islice(zip(*ranking, strict=True), body.k)
+    ]  # fmt: skip
