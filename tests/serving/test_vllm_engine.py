@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from genrec import GenRec
 from genrec.data import Catalogue
@@ -255,16 +256,25 @@ def test_doing_it_piece_by_piece_changes_no_answer(served, transformers, monkeyp
 
 
 @needs_vllm
-def test_an_error_in_the_worker_is_raised_here_and_ends_nothing(served, monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "raised", "told"),
+    [
+        (ValueError("not numbers (NaN)"), ValueError, "not numbers"),
+        (torch.OutOfMemoryError("all is full"), MemoryError, "all is full.*lower beam_memory"),
+    ],
+    ids=str,
+)
+def test_an_error_in_the_worker_is_raised_here_and_ends_nothing(
+    served, transformers, monkeypatch, error, raised, told
+):
+    def fail(*_args, **_settings):
+        raise error
+
     with monkeypatch.context() as patch:
-        patch.setattr("genrec.serving.vllm.worker.search_scored", _find_nothing)
-        with pytest.raises(ValueError, match="not numbers"):
+        patch.setattr("genrec.serving.vllm.worker.search_scored", fail)
+        with pytest.raises(raised, match=told):
             served.recommend(HISTORIES[:3], 5)
-    assert len(served.recommend(HISTORIES[:3], 5)) == 3
-
-
-def _find_nothing(*_args, **_settings):
-    raise ValueError("request 0: the model's logits are not numbers (NaN)")
+    assert_same(served.recommend(HISTORIES[:3], 5), transformers.recommend(HISTORIES[:3], 5))
 
 
 @needs_vllm

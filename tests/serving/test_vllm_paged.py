@@ -47,8 +47,19 @@ def test_prompts_of_different_lengths_lie_behind_each_other():
     tails = paged().Tails.lay_out(prompts(1, 6), slots=2, levels=2, block_size=4)
     assert tails.table_BKM[0, :, 0].tolist() == [1, 2]
     assert tails.table_BKM[1].tolist() == [[0, 3], [0, 4]]
-    assert tails.source_X.tolist() == [100, 101, 102]
-    assert tails.place_X.tolist() == [1, 0, 3]
+    assert dict(zip(tails.source_X.tolist(), tails.place_X.tolist(), strict=True)) == {
+        100: 1, 101: 0, 102: 3,
+    }  # fmt: skip
+
+
+def test_prompts_that_begin_alike_share_what_they_share_in_the_cache():
+    one, other = prompts(10, 11)
+    other = other._replace(blocks=(one.blocks[0], *other.blocks[1:]))
+    tails = paged().Tails.lay_out([one, other], slots=1, levels=2, block_size=4)
+    assert tails.table_BKM.tolist() == [[[0, 1, 3]], [[0, 2, 4]]]
+    assert tails.source_X.tolist() == [100, 101, 104, 102, 105]
+    assert tails.place_X.tolist() == [0, 1, 2, 3, 4]
+    assert tails.blocks == 5
 
 
 def test_first_children_keep_the_slot_and_others_take_free_ones():

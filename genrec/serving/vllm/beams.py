@@ -135,6 +135,11 @@ class WorkerBeams:
             self._engine.read(prompts, [(ticket, row) for row in range(len(prompts))])
         finally:
             answers: Answers = self._engine.ask_workers("genrec_collect", ticket)[0]
+        if answers["is_out_of_memory"]:
+            raise MemoryError(
+                f"the beams do not fit into memory ({answers['error']}); lower beam_memory_bytes, "
+                "or leave more room with gpu_memory_utilization"
+            )
         if answers["error"] is not None:
             raise ValueError(answers["error"])
         pairs = zip(answers["items"], answers["scores"], strict=True)

@@ -39,6 +39,9 @@ class Answers(TypedDict):
     """What a search found for each request of a batch."""
 
     error: str | None
+    """Why there are no answers."""
+
+    is_out_of_memory: bool
     items: list[list[int]]
     scores: list[list[float]]
 

@@ -2,9 +2,9 @@
 
 vLLM keeps keys and values in blocks of some tokens, and a table says which blocks a sequence reads.
 For the time of a search the layers get other tensors than vLLM's cache: a copy of the prompts' full
-blocks, which all beams of a request read, and behind it a few blocks for each beam, its tail. A
-tail holds the rest of the prompt and the codes of the beam; where one beam becomes several, the
-tail is copied. vLLM's cache is only read, so its scheduler and its prefix caching notice nothing.
+blocks, each once, which all beams of a request read, and behind it a few blocks for each beam, its
+tail. A tail holds the rest of the prompt and the codes of the beam; where one beam becomes several,
+it is copied. vLLM's cache is only read, so its scheduler and its prefix caching notice nothing.
 
 The logits after a prompt are not kept by vLLM. So the last token of every prompt is computed once
 more, by the same step as the beams' tokens.
@@ -80,25 +80,32 @@ class Tails:
             block_size: Tokens of a block.
         """
         # The last token of a prompt is computed anew, so its block cannot be a shared one.
-        full_B = torch.tensor([(prompt.length - 1) // block_size for prompt in prompts])
-        length_B = torch.tensor([prompt.length for prompt in prompts])
-        tail = int(((length_B + levels - 2) // block_size - full_B).max()) + 1
-        shared = int(full_B.sum())
-        tail_BKJ = shared + torch.arange(len(prompts) * slots * tail).view(-1, slots, tail)
-        table_BKM = torch.zeros(len(prompts), slots, int(full_B.max()) + tail, dtype=torch.long)
-        source: list[int] = []
-        place: list[int] = []
-        start = 0
-        for row, (prompt, full) in enumerate(zip(prompts, full_B.tolist(), strict=True)):
-            own = range(start, start + full)
-            table_BKM[row, :, :full] = torch.tensor(own)
+        full_B = [(prompt.length - 1) // block_size for prompt in prompts]
+        tail = max(
+            (prompt.length + levels - 2) // block_size - full + 1
+            for prompt, full in zip(prompts, full_B, strict=True)
+        )
+        # Prompts that begin alike have blocks in common already in vLLM's cache.
+        place_of: dict[int, int] = {}
+        own = [
+            [place_of.setdefault(block, len(place_of)) for block in prompt.blocks[:full]]
+            for prompt, full in zip(prompts, full_B, strict=True)
+        ]
+        first = len(place_of)
+        tail_BKJ = first + torch.arange(len(prompts) * slots * tail).view(-1, slots, tail)
+        table_BKM = torch.zeros(len(prompts), slots, max(full_B) + tail, dtype=torch.long)
+        for row, full in enumerate(full_B):
+            table_BKM[row, :, :full] = torch.tensor(own[row])
             table_BKM[row, :, full : full + tail] = tail_BKJ[row]
-            # The first slot begins with the rest of the prompt, from which the others are copied.
-            source += prompt.blocks[: full + 1]
-            place += [*own, int(tail_BKJ[row, 0, 0])]
-            start += full
-        blocks = shared + tail_BKJ.numel()
-        return cls(table_BKM, tail_BKJ, torch.tensor(source), torch.tensor(place), blocks)
+        # The first slot begins with the rest of the prompt, from which the others are copied.
+        rests = [prompt.blocks[full] for prompt, full in zip(prompts, full_B, strict=True)]
+        return cls(
+            table_BKM=table_BKM,
+            tail_BKJ=tail_BKJ,
+            source_X=torch.tensor([*place_of, *rests]),
+            place_X=torch.cat([torch.arange(first), tail_BKJ[:, 0, 0]]),
+            blocks=first + tail_BKJ.numel(),
+        )
 
     def to(self, device: torch.device) -> "Tails":
         """Return the same on another device."""
@@ -148,11 +155,15 @@ class Workspace:
         """Memory of one block in all layers."""
         return sum(layer.kv_cache[0].nbytes for layer in self._layers)
 
+    def clear(self) -> None:
+        """Give the memory back, and what may stand in it."""
+        self._caches = []
+
     @contextmanager
     def in_place_of_cache(self, tails: Tails) -> Iterator["Workspace"]:
         """Copy the prompts' blocks here and let the layers read and write here for a while."""
         if not self._caches or len(self._caches[0]) < tails.blocks:
-            self._caches = []  # give back first what is too small
+            self.clear()  # before more is asked for
             self._caches = [_like(layer.kv_cache, tails.blocks) for layer in self._layers]
         cached = [layer.kv_cache for layer in self._layers]
         for ours, theirs in zip(self._caches, cached, strict=True):

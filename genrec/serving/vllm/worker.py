@@ -119,6 +119,7 @@ class Batch:
         default_factory=dict
     )
     error: str | None = None
+    is_out_of_memory: bool = False
 
 
 def _seen_by(pictures: Sequence[Any], token: int) -> Any:
@@ -162,6 +163,7 @@ class BeamHost:
         found = [batch.answers[row] for row in sorted(batch.answers)]
         return {
             "error": batch.error,
+            "is_out_of_memory": batch.is_out_of_memory,
             "items": [items_K.tolist() for items_K, _ in found],
             "scores": [scores_K.tolist() for _, scores_K in found],
         }
@@ -205,7 +207,10 @@ class BeamHost:
                 for group in self._groups(all_waiting, batch):
                     self._answer(group, batch)
             except (ValueError, torch.OutOfMemoryError) as error:
-                batch.error = str(error)  # must not end the engine, which others use too
+                # Neither may end the engine, which others use too.
+                batch.error = str(error)
+                batch.is_out_of_memory = isinstance(error, torch.OutOfMemoryError)
+                self._workspace.clear()
 
     def _groups(self, waiting: Sequence[Waiting], batch: Batch) -> Iterator[list[Waiting]]:
         """Divide prompts into groups that fit into the memory for beams."""
