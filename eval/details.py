@@ -15,7 +15,6 @@ from genrec.eval.plots import (
 from genrec.eval.questions import TEXT_TASKS
 from genrec.eval.ratings import reliability
 from genrec.eval.results import Rated
-from genrec.eval.slices import Division
 from genrec.eval.table import number
 
 
@@ -198,23 +197,20 @@ def _slices(task: str, findings: Findings, colours: Mapping[str, str]) -> list[B
         for part in division.parts
     ]  # fmt: skip
     verdict = [f"{findings.subject} against {rival}"] if rival else []
-    gaps = "; ".join(_gap(division, names, task) for division in divisions)
+    gaps = ", ".join(
+        f"{number(division.gap(names[0]), task)} by {division.name}" for division in divisions
+    )
     return [
         Block(
             "For whom, and for what",
-            f"{metric.upper()} of parts of the requests. How far apart the best and the worst "
-            f"served part are: {gaps}.",
+            f"{metric.upper()} of parts of the requests. For {names[0]} the best and the worst "
+            f"served part are apart by {gaps}.",
             ("requests", "number", *names, *verdict),
             lines,
             [plot_division(division, metric, colours) for division in divisions],
             is_folded=len(rivals) + len(lines) > 1,
         )
     ]
-
-
-def _gap(division: Division, names: Sequence[str], task: str) -> str:
-    told = ", ".join(f"{name} {number(division.gap(name), task)}" for name in names)
-    return f"by {division.name} {told}"
 
 
 def _cell(interval: Interval, task: str) -> Entry:

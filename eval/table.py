@@ -61,8 +61,17 @@ def text_table(results: Mapping[str, Results], task: str) -> str:
 
 
 def shown_metrics(shown: Mapping[str, Mapping[str, Interval]], task: str) -> list[str]:
-    """Pick the metrics worth a column among those that all methods have."""
-    return [name for name in SHOWN[task] if all(name in metrics for metrics in shown.values())]
+    """Pick the metrics worth a column among those that all methods have.
+
+    Hits of IDs are worth one where they are not those of items, as is so where items share IDs.
+    """
+    common = [name for name in SHOWN[task] if all(name in metrics for metrics in shown.values())]
+    return [
+        name
+        for name in common
+        if not name.startswith("id-")
+        or any(metrics[name] != metrics[name.removeprefix("id-")] for metrics in shown.values())
+    ]
 
 
 def cell(interval: Interval, task: str) -> str:

@@ -20,14 +20,16 @@ def track(
         results: The methods by name.
         trackers: Names that accelerate knows, such as ``tensorboard``, ``wandb``, ``mlflow``.
         folder: Where those that write files put them.
-        config: What is noted about the evaluation; plain values.
+        config: What is noted about the evaluation.
     """
-    from accelerate import Accelerator  # only who tracks needs it
+    from accelerate import Accelerator  # only who tracks needs these
     from accelerate.utils import ProjectConfiguration
+
+    from genrec.training.journal import flat
 
     project = ProjectConfiguration(str(folder), logging_dir=str(folder))
     accelerator = Accelerator(cpu=True, log_with=list(trackers), project_config=project)
-    accelerator.init_trackers("evaluation", config=dict(config or {}))
+    accelerator.init_trackers("evaluation", config=flat(dict(config or {})))
     accelerator.log(flat_metrics(results), step=0)
     accelerator.end_training()
 

@@ -1,6 +1,11 @@
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import jsonschema
+import polars as pl
 import pytest
 
 from genrec.artifacts import ArtifactError
@@ -79,3 +84,75 @@ def test_some_users_are_drawn_by_the_seed(model, tmp_path):
         asked.append([json.loads(line)["user"] for line in lines])
     assert len(asked[0]) == 10
     assert asked[0] == asked[1] != asked[2]
+
+
+STRESSES = ("missing attributes", "shuffled history", "unseen phrasing", "injected titles")
+
+
+def test_a_model_is_put_under_stress_and_weighed(model, tmp_path):
+    out = tmp_path / "report"
+    main(
+        Config(
+            dataset=model / "data", model=model / "model", out=out, k=5, baselines=("popularity",),
+            tasks=("recommend", "explain_hint"), stresses=STRESSES, stress_users=4, users=8,
+            timed=2, answers=tmp_path / "answers", trackers=("tensorboard",),
+        )
+    )  # fmt: skip
+    told = json.loads((out / "results.json").read_text())
+    schema = Path(__file__).parents[2] / "eval" / "results.schema.json"
+    jsonschema.validate(told, json.loads(schema.read_text()))
+    assert [one["stress"] for one in told["stress"]] == [name for name in STRESSES for _ in "12"]
+    cost = told["efficiency"]["genrec"]
+    assert cost["parameters"] > 10_000
+    assert cost["tokens_per_second"] > 0
+    assert "id-ndcg@5" in told["methods"]["popularity"]["recommend"]["metrics"]
+    assert list((tmp_path / "tracked").rglob("events.out.tfevents.*"))
+    # Each stress was really asked about: its answers are kept apart.
+    kept = {path.name for path in (tmp_path / "answers" / "genrec").iterdir()}
+    assert kept == {"at-ease", *(name.replace(" ", "-") for name in STRESSES)}
+
+
+def test_rankings_of_another_system_stand_beside_the_others(toy, tmp_path):
+    ranked = pl.DataFrame({"user": ["user-00000"], "item": ["item-00001"], "score": [1.0]})
+    ranked.write_csv(tmp_path / "theirs.csv")
+    main(
+        Config(
+            dataset=toy, out=tmp_path / "report", baselines=("popularity",), timed=0,
+            rankings={"theirs": tmp_path / "theirs.csv"},
+        )
+    )  # fmt: skip
+    told = json.loads((tmp_path / "report" / "results.json").read_text())
+    assert told["subject"] == "theirs"
+    assert told["methods"]["theirs"]["recommend"]["counts"]["named"] == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"baselines": ("popularty",)}, "did you mean 'popularity'"),
+        ({"stresses": ("noise",)}, "there is no stress 'noise'"),
+        ({"settings": {"sasrec": {}}}, "settings for 'sasrec'"),
+    ],
+)
+def test_a_wrong_name_is_refused_before_anything_is_loaded(tmp_path, wrong, message):
+    with pytest.raises(ValueError, match=message):
+        Config(dataset=tmp_path, out=tmp_path, **wrong)
+
+
+@pytest.mark.slow
+def test_two_processes_count_each_user_once(toy, tmp_path):
+    main(Config(dataset=toy, out=tmp_path / "alone", baselines=("popularity",), timed=0))
+    recipe = Path(__file__).parents[2] / "recipes" / "evaluate.py"
+    command = [
+        sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes=2",
+        "--main_process_port=0", str(recipe), f"--dataset={toy}", "--baselines=[popularity]",
+        f"--out={tmp_path / 'both'}", "--timed=0", f"--answers={tmp_path / 'answers'}",
+    ]  # fmt: skip
+    subprocess.run(command, check=True, env=os.environ | {"ACCELERATE_USE_CPU": "true"})
+    alone, both = (
+        json.loads((tmp_path / name / "results.json").read_text())["methods"]["popularity"]
+        for name in ("alone", "both")
+    )
+    assert both["recommend"]["metrics"] == alone["recommend"]["metrics"]
+    parts = sorted((tmp_path / "answers" / "popularity").rglob("*.jsonl"))
+    assert [len(part.read_text().splitlines()) for part in parts] == [75, 75]
