@@ -27,10 +27,10 @@ _SCORES_AT_ONCE = 1 << 24
 class ALSConfig:
     """How factors are found. The values are those that validate best on Beauty."""
 
-    factors: int = 128
+    factors: int = 256
     """Width of the factors."""
 
-    regularization: float = 0.1
+    regularization: float = 1.0
     """Weight of the squared lengths of all factors (lambda)."""
 
     confidence: float = 1.0
@@ -39,7 +39,7 @@ class ALSConfig:
     iterations: int = 15
     """How often users and items are solved for in turn."""
 
-    last: int = 50
+    last: int = 3
     """How many items of a history make up its user, from its end."""
 
     def __post_init__(self) -> None:

@@ -9,7 +9,7 @@ from tests.eval.written import written
 pytest.importorskip("implicit")
 from genrec.eval.factorization import ALSConfig, ALSRecommender, tune_als
 
-CONFIG = ALSConfig(factors=2, regularization=1.0)
+CONFIG = ALSConfig(factors=2, last=50)
 
 
 def two_tastes(users=20):
@@ -34,7 +34,7 @@ def test_it_recommends_what_people_of_the_same_taste_buy():
 
 def test_a_user_is_the_solution_of_the_weighted_least_squares():
     dataset = two_tastes()
-    config = ALSConfig(factors=4, regularization=0.3, confidence=2.0)
+    config = ALSConfig(factors=4, regularization=0.3, confidence=2.0, last=50)
     recommender = ALSRecommender(dataset, everything(dataset), config)
     item_NF = recommender._model.item_factors.astype(np.float64)
     history = (2, 5, 5)
