@@ -23,6 +23,9 @@ PROMPT_MULTIPLE = 64
 SHAPES_KEPT = 4
 """Buffers are kept for the shapes that were used last: so many of them."""
 
+SHAPES_COMPILED = 256
+"""Most shapes that a process compiles steps for."""
+
 Advance = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
@@ -80,11 +83,7 @@ class StaticDecoder:
             raise ValueError(f"CUDA graphs need a model on CUDA, and this one is on {model.device}")
         self._model = model
         self._uses_graphs = on_cuda if cuda_graphs is None else cuda_graphs
-        self._forward = (
-            _forward
-            if backend is None
-            else torch.compile(_forward, fullgraph=True, dynamic=False, backend=backend)
-        )
+        self._forward = _forward if backend is None else _compiled(backend)
         self._buffers: OrderedDict[Shape, _Buffers] = OrderedDict()
 
     def stepper(
@@ -291,6 +290,18 @@ class _Graph:
         """Run it again; what it returned before is overwritten."""
         self._graph.replay()
         return self._out
+
+
+def _compiled(backend: str | Callable[..., Any]) -> Callable[..., Tensor]:
+    """Compile a step, once for every shape that comes."""
+    forward = torch.compile(_forward, fullgraph=True, dynamic=False, backend=backend)
+
+    def run(*inputs: Any) -> Tensor:
+        # By default the ninth shape would be refused: so many tell of a mistake, but not here.
+        with torch._dynamo.config.patch(recompile_limit=SHAPES_COMPILED):
+            return forward(*inputs)
+
+    return run
 
 
 def _forward(

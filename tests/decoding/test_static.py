@@ -59,6 +59,15 @@ def test_batches_of_one_shape_compile_one_step():
     assert counter.frame_count == 2
 
 
+def test_many_shapes_are_compiled_one_by_one():
+    model, counter = tiny_model("llama"), CompileCounter()
+    static = StaticDecoder(model, backend=counter)
+    with torch._dynamo.config.patch(recompile_limit=1):
+        for beams in (1, 2, 3):
+            beam_search(model, TRIE, *ragged_prompts((3,)), beams=beams, static=static)
+            assert counter.frame_count == beams
+
+
 def test_a_model_that_broke_once_is_not_broken_for_ever():
     model = tiny_model("llama")
     static = StaticDecoder(model)
