@@ -142,14 +142,28 @@ def train_seeing(
     return Seeing(model.eval(), renderer, trained)
 
 
-def deal_pictures(dataset: Dataset, share: float, *, seed: int) -> Dataset:
-    """Give a share of the pictures, drawn at random, to other items; who has none keeps none."""
+def deal_pictures(
+    dataset: Dataset, share: float, *, seed: int, within: str | None = None
+) -> Dataset:
+    """Give a share of the pictures, drawn at random, to other items; who has none keeps none.
+
+    Args:
+        dataset: The data.
+        share: How many of the pictures move.
+        seed: Decides which, and where to.
+        within: An attribute; pictures stay among the items that have the same value of it.
+    """
     rng = np.random.default_rng(seed)
     table = dataset.catalogue.table
     rows = np.flatnonzero(dataset.catalogue.has_picture)
     moved = rng.choice(rows, size=round(share * len(rows)), replace=False)
+    groups = [moved]
+    if within is not None:
+        value_N = table[within].to_numpy()
+        groups = [moved[value_N[moved] == value] for value in np.unique(value_N)]
     source = np.arange(len(table))
-    source[moved] = np.roll(moved, 1)  # in random order already, and none keeps its own
+    for group in groups:  # in random order already, and none keeps its own
+        source[group] = np.roll(group, 1)
     pictures: pl.Series = table["picture"].gather(source)
     catalogue = Catalogue(table.with_columns(pictures))
     return dataclasses.replace(dataset, catalogue=catalogue)

@@ -4,9 +4,10 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
 
-from genrec.data import leave_one_out
+from genrec.data import Catalogue, leave_one_out
 from recipes.benchmarks.seeing import SeeingConfig, deal_pictures
 from recipes.benchmarks.vision import WAYS, Config, main, settings
 from tests.small_shop import small_dataset, with_pictures
@@ -43,6 +44,15 @@ def test_dealt_pictures_go_to_other_items_and_what_has_none_keeps_none():
     assert sorted(filter(None, before)) == sorted(filter(None, after))
     assert after[-1] is None
     assert before != after
+    things = [title.split()[1] for title in dataset.catalogue.table["title"]]
+    table = dataset.catalogue.table.with_columns(pl.Series("thing", things))
+    sorted_by_thing = replace(dataset, catalogue=Catalogue(table))
+    within = deal_pictures(sorted_by_thing, 1.0, seed=0, within="thing").catalogue.table
+    for thing in set(things):
+        rows = np.flatnonzero(np.array(things) == thing)
+        then, now = table["picture"].gather(rows), within["picture"].gather(rows)
+        assert sorted(then.drop_nulls()) == sorted(now.drop_nulls())
+        assert (then != now).sum() == then.drop_nulls().len()
     assert deal_pictures(dataset, 0.0, seed=0).catalogue.table.equals(dataset.catalogue.table)
     np.testing.assert_array_equal(
         leave_one_out(dealt.interactions).test, leave_one_out(dataset.interactions).test
