@@ -7,7 +7,7 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class SASRecConfig:
-    """A causal transformer over the items of a history. The values validate best on Beauty."""
+    """A causal transformer over the items of a history. The values are the best tried on Beauty."""
 
     dim: int = 64
     """Width of the item embeddings and of the transformer."""
