@@ -1,6 +1,7 @@
 """A model that sees pictures in vLLM, against the same model in transformers."""
 
 import dataclasses
+import importlib
 
 import numpy as np
 import pytest
@@ -184,6 +185,16 @@ def test_what_vllm_cannot_show_is_refused(tmp_path, vision, told):
     path = save(tmp_path / "model", "llama", **vision)
     with pytest.raises(ValueError, match=f"{told}; use the engine 'transformers'"):
         VLLMRecommender(path, load_renderer(path))
+
+
+@needs_vllm
+def test_layers_that_are_called_in_another_way_are_refused():
+    flamingo = importlib.import_module("genrec.serving.vllm.flamingo")
+    decoder = torch.nn.Module()
+    decoder.model = torch.nn.Module()
+    decoder.model.layers = torch.nn.ModuleList([torch.nn.Linear(2, 2)])
+    with pytest.raises(ValueError, match="layers of Module in another way"):
+        flamingo._decoder_of(decoder)
 
 
 def test_pixels_are_refused():

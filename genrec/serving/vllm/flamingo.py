@@ -187,7 +187,7 @@ class FlamingoForVLLM(nn.Module, SupportsMultiModal):  # type: ignore[misc]
                 heads=config.resampler_heads,
                 multiple=config.feed_forward_multiple,
             )
-        decoder: Any = self.language_model.model
+        decoder = _decoder_of(self.language_model)
         # Compiled once, it would never again ask who sees what.
         decoder.do_not_compile = True
         self.cross_attention = nn.ModuleDict()
@@ -248,7 +248,6 @@ class FlamingoForVLLM(nn.Module, SupportsMultiModal):  # type: ignore[misc]
     def _looking_first(self, forward: Callable[..., Any], number: str) -> Callable[..., Any]:
         """Put cross-attention before a layer (Flamingo, section 2.2 and figure 4)."""
         signature = inspect.signature(forward)
-        has_residual = "residual" in signature.parameters
 
         def look_and_run(*args: Any, **kwargs: Any) -> Any:
             if self._sight is None:
@@ -258,8 +257,7 @@ class FlamingoForVLLM(nn.Module, SupportsMultiModal):  # type: ignore[misc]
             # vLLM adds the residual within the next norm; here it is needed at once.
             x_TD = x_TD if residual_TD is None else x_TD + residual_TD
             given["hidden_states"] = self.cross_attention[number](x_TD[None], self._sight)[0]
-            if has_residual:
-                given["residual"] = None
+            given["residual"] = None
             more = given.pop("kwargs", {})
             return forward(**given, **more)
 
@@ -318,6 +316,23 @@ def _own_name(name: str) -> str | None:
         return name
     before, found, after = name.partition(".cross_attention.")
     return f"cross_attention.{before.rpartition('.')[2]}.{after}" if found else None
+
+
+def _decoder_of(language_model: nn.Module) -> Any:
+    """Find the part of one of vLLM's language models that runs its layers.
+
+    Raises:
+        ValueError: When its layers are not called as expected.
+    """
+    decoder = getattr(language_model, "model", None)
+    layers = getattr(decoder, "layers", ())
+    wanted = {"hidden_states", "residual"}
+    if layers and all(wanted <= set(inspect.signature(each.forward).parameters) for each in layers):
+        return decoder
+    raise ValueError(
+        f"vLLM calls the layers of {type(language_model).__name__} in another way than those of "
+        "Llama, Qwen, Gemma or Mistral; use the engine 'transformers'"
+    )
 
 
 def refuse_unknown(config: FlamingoConfig) -> None:
