@@ -104,8 +104,6 @@ def main(config: Config) -> None:
     uvicorn.run(
         app, host=config.host, port=config.port, log_config=None, access_log=False,
         server_header=False, timeout_graceful_shutdown=config.shutdown_s,
-        # A client that sends headers without end, or none at all, holds nobody up.
-        timeout_keep_alive=10, h11_max_incomplete_event_size=64 * 1024,
     )  # fmt: skip
 
 

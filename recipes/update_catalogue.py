@@ -17,10 +17,11 @@ from pathlib import Path
 
 from accelerate import PartialState
 
-from genrec.artifacts import ArtifactError
+from genrec.artifacts import ArtifactError, check_same
 from genrec.config import parse_args
-from genrec.data import DataError
+from genrec.data import DataError, Dataset
 from genrec.optional import require
+from genrec.serving import update_catalogue
 from genrec.tokenization import (
     FeaturesConfig,
     ItemTable,
@@ -56,6 +57,10 @@ class Config:
     rollback: int | None = None
     """Go back to this version of the catalogue instead."""
 
+    model: Path | None = None
+    """A model directory that is to follow too: its weights stay, its items become those of the data
+    set."""
+
     page: bool = True
     """Write quality.html too, where the data set is the one whose items have IDs now."""
 
@@ -80,6 +85,16 @@ def features_of(
     return tokenizer.blend.apply(join_sources(items, sources, encoded))
 
 
+def follow(model: Path, dataset: Path, tokenizer: SemanticTokenizer) -> None:
+    """Let a trained model recommend the items that there are now."""
+    catalogue = Dataset.load(dataset).catalogue
+    check_same(
+        "catalogue", catalogue.fingerprint, tokenizer.catalogue,
+        ours_from=str(dataset), theirs_from="the tokenizer",
+    )  # fmt: skip
+    update_catalogue(model, catalogue, tokenizer.ids)
+
+
 def main(config: Config) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if config.page:
@@ -95,6 +110,8 @@ def main(config: Config) -> None:
         features_MF = features_of(items.select(new), tokenizer, config, state) if len(new) else None
         tokenizer.update(items, features_MF, free=config.free)
     if state.is_main_process:
+        if config.model is not None:  # first: it refuses what does not fit
+            follow(config.model, config.dataset, tokenizer)
         shown = config.page and items.fingerprint == tokenizer.catalogue
         page = render_page(tokenizer, items, label=config.label) if shown else None
         tokenizer.save_pretrained(config.out or config.tokenizer, page=page)

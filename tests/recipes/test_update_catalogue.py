@@ -10,6 +10,9 @@ from PIL import Image
 from genrec.artifacts import ArtifactError
 from genrec.config import load_config
 from genrec.data import Catalogue, DataError, Dataset, Interactions
+from genrec.prompts import PromptConfig, Renderer, Tasks, Vocabulary
+from genrec.prompts import train_tokenizer as train_tokenizer_of_text
+from genrec.serving import GenRec, save_bundle
 from genrec.tokenization import (
     CollaborativeConfig,
     FeaturesConfig,
@@ -18,6 +21,7 @@ from genrec.tokenization import (
 )
 from genrec.tokenization.sources import PictureConfig, TextConfig
 from recipes import train_tokenizer, update_catalogue
+from tests.small_shop import small_model
 from tests.tokenization.tiny_clip import save_tiny_clip
 
 CONFIGS = sorted((Path(__file__).parents[2] / "recipes" / "configs").glob("update_*.yaml"))
@@ -100,6 +104,27 @@ def test_withheld_items_are_added_and_a_version_is_brought_back(shop, tmp_path, 
     )
     update_catalogue.main(back)
     assert SemanticTokenizer.from_pretrained(tmp_path / "grown").ids == first.ids
+
+
+def test_a_trained_model_follows(shop, tmp_path):
+    folder, catalogue = shop
+    first = SemanticTokenizer.from_pretrained(folder / "tokenizer")
+    known = [catalogue.item_ids.index(item_id) for item_id in first.ledger.item_ids]
+    tasks = Tasks.load()
+    words = [prompt for task in tasks.values() for prompt in task.prompts]
+    renderer = Renderer(
+        vocabulary=Vocabulary.extend(train_tokenizer_of_text(words, size=400), first.ids),
+        ids=first.ids, catalogue=catalogue.select(known), tasks=tasks, config=PromptConfig(),
+    )  # fmt: skip
+    save_bundle(tmp_path / "model", small_model(renderer), renderer)
+    update(folder, out=tmp_path / "grown", model=tmp_path / "model")
+    rec = GenRec.from_pretrained(tmp_path / "model", device="cpu")
+    assert {item for item, _ in rec.recommend([], k=40)} == set(catalogue.item_ids)
+    back = update_catalogue.Config(
+        dataset=folder / "data", tokenizer=tmp_path / "grown", model=tmp_path / "model", rollback=1
+    )
+    with pytest.raises(ArtifactError, match=r"catalogue of .*data is .* the tokenizer is"):
+        update_catalogue.main(back)
 
 
 def test_nothing_new_is_no_trouble(shop, tmp_path):
