@@ -53,7 +53,7 @@ class Asked:
         queries = events.column("query")
         assert queries is not None
         item_ids = shop.dataset.catalogue.item_ids
-        user_E = events.user_of[event_E]
+        user_E = events.user_of[event_E].astype(np.int64)
         histories = [
             [item_ids[row] for row in events.item[events.offsets[user] : event]]
             for user, event in zip(user_E, event_E, strict=True)

@@ -22,6 +22,7 @@ import numpy as np
 from genrec import GenRec
 from genrec.config import parse_args
 from genrec.data import Dataset, leave_one_out, sample_events
+from genrec.data.pictures import open_picture
 from genrec.data.toy_shop import ToyShop, ToyShopConfig, toy_shop
 from genrec.decoding.drawing import Drawing
 from genrec.eval import bootstrap, compare
@@ -121,7 +122,7 @@ def main(config: Config) -> None:
     images = load_image_tokenizer(config.out / "model")
     amount = {"pictures": 200, "steps": 5} if config.quick else {"pictures": 3000, "steps": 300}
     eye = train_eye(images.size, **amount, seed=config.seed)
-    real_N = [shop.dataset.catalogue.picture(int(row)) for row in asked.pictured]
+    real_N = [open_picture(shop.dataset.catalogue, int(row)) for row in asked.pictured]
     summary = asked.check(eye, real_N, images)
 
     rec = GenRec.from_pretrained(config.out / "model")

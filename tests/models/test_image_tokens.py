@@ -49,7 +49,7 @@ def learnt():
     tokenizer = ImageTokenizer.new(TINY, seed=0)
     config = ImageTrainingConfig(
         steps=140, batch_size=8, learning_rate=5e-3, warmup_steps=5, continuous_steps=90,
-        revive_every=10, shift=0, mixed_precision=False,
+        revive_every=10, shift=0, colour_weight=0.0, mixed_precision=False,
     )  # fmt: skip
     losses = train_image_tokenizer(tokenizer, catalogue, range(4), config, seed=0)
     return tokenizer, catalogue, losses

@@ -192,10 +192,13 @@ class ImageTokenizer:
 
     def draw(self, codes_UT: Tensor) -> Tensor:
         """Turn codes into pixels of -1 to 1, of shape (U, 3, S, S)."""
+        quantize = self.model.quantize
+        shape = (len(codes_UT), self.side, self.side, quantize.vq_embed_dim)
+        return self.draw_latents(quantize.get_codebook_entry(codes_UT.flatten(), shape))
+
+    def draw_latents(self, latents_UDHW: Tensor) -> Tensor:
+        """Turn the vectors of codes into pixels; ``VQModel.decode`` would take them or codes."""
         model = self.model
-        shape = (len(codes_UT), self.side, self.side, model.quantize.vq_embed_dim)
-        latents_UDHW = model.quantize.get_codebook_entry(codes_UT.flatten(), shape)
-        # VQModel.decode would take codes or latents, as the model's config says.
         given = latents_UDHW if model.config.norm_type == "spatial" else None
         pixels_U3SS: Tensor = model.decoder(model.post_quant_conv(latents_UDHW), given)
         return pixels_U3SS

@@ -1,7 +1,8 @@
 """Training a VQ model on the pictures of a catalogue.
 
-Shape letters in this file: U pictures of a step, S side in pixels, D width of a code, K codes, L
-latents of a step.
+Shape letters in this file: N pictures, U pictures of a step, S side in pixels, Z the same with a
+border, H and W height and width of the grid, D width of a code, K codes, L latents of a step, I
+codes that nobody used.
 """
 
 import logging
@@ -48,6 +49,10 @@ class ImageTrainingConfig:
     decay: float = 0.95
     """Codes are means of the latents that chose them, over about 1 / (1 - decay) steps."""
 
+    colour_weight: float = 3.0
+    """Weight of the error of colours, which are what channels differ by: small beside that of
+    bright and dark, and so learnt last, but the first thing that one sees."""
+
     shift: int = 4
     """Pictures are moved by up to so many pixels, so that there are more different ones."""
 
@@ -76,7 +81,7 @@ def train_image_tokenizer(
 ) -> list[float]:
     """Teach a VQ model the pictures of some items.
 
-    The loss is the absolute error of the pixels and what pulls latents towards their codes
+    The loss is the absolute error of pixels and colours and what pulls latents towards their codes
     (VQ-VAE, equation 3, https://arxiv.org/abs/1711.00937). Codes begin as latents of pictures, and
     those that fall out of use begin anew (https://arxiv.org/abs/2005.00341, section 3.1).
 
@@ -107,18 +112,13 @@ def train_image_tokenizer(
         pixels_U3SS = _moved(pixels_N3SS[chosen_U], config.shift, draw).to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=config.mixed_precision):
             latents_UDHW = model.encode(pixels_U3SS).latents.float()
-            latents_LD = latents_UDHW.permute(0, 2, 3, 1).flatten(0, 2)
             if step == config.continuous_steps:
-                codebook.begin(latents_LD.detach())
-            quantized_UDHW, error = latents_UDHW, latents_UDHW.new_zeros(())
+                codebook.begin(_as_rows(latents_UDHW))
+            written_UDHW, error = latents_UDHW, latents_UDHW.new_zeros(())
             if step >= config.continuous_steps:
-                quantized_LD, error = codebook.quantize(latents_LD)
-                quantized_UDHW = quantized_LD.view(
-                    len(latents_UDHW), *latents_UDHW.shape[2:], -1
-                ).permute(0, 3, 1, 2)
-            given = quantized_UDHW if model.config.norm_type == "spatial" else None
-            drawn_U3SS = model.decoder(model.post_quant_conv(quantized_UDHW), given)
-        loss = functional.l1_loss(drawn_U3SS.float(), pixels_U3SS) + config.commitment * error
+                written_UDHW, error = codebook.quantize(latents_UDHW)
+            drawn_U3SS = tokenizer.draw_latents(written_UDHW).float()
+        loss = _error(drawn_U3SS, pixels_U3SS, config) + config.commitment * error
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -126,9 +126,16 @@ def train_image_tokenizer(
         losses.append(float(loss.detach()))
         late = step > 0.8 * config.steps  # what began anew so late would not settle
         if step > config.continuous_steps and not late and step % config.revive_every == 0:
-            codebook.revive(latents_LD.detach())
+            codebook.revive(_as_rows(latents_UDHW))
     model.eval()
     return losses
+
+
+def _error(drawn_U3SS: Tensor, pixels_U3SS: Tensor, config: ImageTrainingConfig) -> Tensor:
+    """Return the absolute error of pixels, and that of their colours apart from brightness."""
+    off_U3SS = drawn_U3SS - pixels_U3SS
+    colour_U3SS = off_U3SS - off_U3SS.mean(dim=1, keepdim=True)
+    return off_U3SS.abs().mean() + config.colour_weight * colour_U3SS.abs().mean()
 
 
 class _Codebook:
@@ -142,13 +149,15 @@ class _Codebook:
         self._sum_KD = torch.zeros_like(codes_KD)
         self._used_K = torch.zeros(len(codes_KD), dtype=torch.bool, device=codes_KD.device)
 
-    def quantize(self, latents_LD: Tensor) -> tuple[Tensor, Tensor]:
+    def quantize(self, latents_UDHW: Tensor) -> tuple[Tensor, Tensor]:
         """Return the nearest codes, with gradients straight through, and the latents' error."""
-        code_L = torch.cdist(latents_LD.detach(), self._codes_KD).argmin(dim=1)
-        chosen_LD = self._codes_KD[code_L]
-        self._follow(latents_LD.detach(), code_L)
-        error = functional.mse_loss(latents_LD, chosen_LD)
-        return latents_LD + (chosen_LD - latents_LD).detach(), error
+        latents_LD = _as_rows(latents_UDHW)
+        code_L = torch.cdist(latents_LD, self._codes_KD).argmin(dim=1)
+        batch, _, height, width = latents_UDHW.shape
+        chosen_UDHW = self._codes_KD[code_L].view(batch, height, width, -1).permute(0, 3, 1, 2)
+        self._follow(latents_LD, code_L)
+        error = functional.mse_loss(latents_UDHW, chosen_UDHW)
+        return latents_UDHW + (chosen_UDHW - latents_UDHW).detach(), error
 
     def _follow(self, latents_LD: Tensor, code_L: Tensor) -> None:
         """Move codes towards the latents that chose them (VQ-VAE, appendix A.1)."""
@@ -171,6 +180,10 @@ class _Codebook:
         self._codes_KD[idle_I] = latents_LD[drawn_I.to(latents_LD.device)]
         self._sum_KD[idle_I], self._weight_K[idle_I] = self._codes_KD[idle_I], 1.0
         self._used_K[:] = False
+
+
+def _as_rows(latents_UDHW: Tensor) -> Tensor:
+    return latents_UDHW.detach().permute(0, 2, 3, 1).flatten(0, 2)
 
 
 def _moved(pixels_U3SS: Tensor, shift: int, draw: torch.Generator) -> Tensor:
