@@ -2,6 +2,9 @@
 
 import base64
 import io
+import re
+import shutil
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -187,12 +190,20 @@ def test_only_tasks_that_answer_with_pictures_are_drawn(rec):
 
 
 def test_the_image_tokenizer_follows_its_model_through_an_update(folder, tmp_path):
-    import shutil
-
     shutil.copytree(folder, tmp_path / "model")
     renderer = load_bundle(folder).renderer
     update_catalogue(tmp_path / "model", renderer.catalogue, renderer.ids)
     assert load_image_tokenizer(tmp_path).codebook_size == 12
+
+
+def test_the_python_of_the_guide_runs_as_written(folder, tmp_path, monkeypatch):
+    (tmp_path / "runs" / "demo").mkdir(parents=True)
+    (tmp_path / "runs" / "demo" / "model-imagine").symlink_to(folder)
+    monkeypatch.chdir(tmp_path)
+    guide = (Path(__file__).parents[2] / "docs" / "imagine.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    exec(compile(block, "imagine.md", "exec"), {})
+    assert Image.open("lamp.png").size == (16, 16)
 
 
 @pytest.fixture(scope="module")
