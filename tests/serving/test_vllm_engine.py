@@ -118,6 +118,25 @@ def test_what_vllm_kept_of_a_prompt_changes_no_answer(vllm):
 
 
 @needs_vllm
+def test_what_was_asked_before_is_found_in_the_cache(served, monkeypatch):
+    host = worker_of(served)._genrec_host
+    note, computed = host.note, []
+
+    def watch(scheduled):
+        computed.extend(new.num_computed_tokens for new in scheduled.scheduled_new_reqs)
+        note(scheduled)
+
+    monkeypatch.setattr(host, "note", watch)
+    requests = [Request(history=tuple(range(100, 130)))]
+    served.recommend(requests, 5)
+    served.recommend(requests, 5)
+    length = len(served._prompts(requests)[0].tokens)
+    whole_blocks = (length - 1) // 32 * 32
+    assert whole_blocks > 32
+    assert computed[1] == whole_blocks > computed[0]
+
+
+@needs_vllm
 def test_batches_do_not_change_answers(vllm, transformers, monkeypatch):
     monkeypatch.setattr(vllm, "_batch_size", 3)
     assert_same(vllm.recommend(HISTORIES[:7], 5), transformers.recommend(HISTORIES[:7], 5))
