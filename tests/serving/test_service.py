@@ -147,6 +147,7 @@ def test_tasks_that_were_not_learned_are_refused(shop):
         ("recommend", {"only": []}, "no_items", "only"),
         ("recommend", {"only": ["sku-0"], "exclude": ["sku-0"]}, "no_items", "only"),
         ("recommend", {"category": "garden"}, "no_items", None),
+        ("recommend", {"category": []}, "invalid", "category"),
         ("recommend", {"k": 31}, "too_many", "k"),
         ("recommend", {"k": 0}, "invalid", "k"),
         ("recommend", {"history": ["sku-0"] * 41}, "too_many", "history"),
@@ -226,7 +227,8 @@ def test_items_are_found(client):
     assert {name: page.json()[name] for name in ("total", "page", "pages")} == {
         "total": 4, "page": 2, "pages": 2
     }  # fmt: skip
-    assert names(client.get("/v1/items", params={"text": "("})) == []
+    for nothing in ({"text": "("}, {"category": "garden"}, {"in_stock": False}):
+        assert names(client.get("/v1/items", params=nothing)) == []
     refused(client.get("/v1/items", params={"ids": "x"}), 422, "unknown_item", "ids.0")
     refused(client.get("/v1/items", params={"page_size": 101}), 422, "too_many", "page_size")
     refused(client.get("/v1/items/none"), 404, "unknown_item", "item_id")

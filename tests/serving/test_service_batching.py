@@ -21,6 +21,8 @@ class Echo:
         self.gate.wait(5)
         if any(request.history == (13,) for request in requests):
             raise ValueError("unlucky")
+        if any(request.history == (17,) for request in requests):
+            return []
         return [(*request.history, k) for request in requests]
 
     def generate(self, requests):
@@ -82,11 +84,13 @@ def test_batches_are_no_larger_than_allowed():
 def test_only_the_culprit_of_a_failed_batch_fails():
     async def scenario(engine, batcher):
         call = Call(engine, "recommend", 1)
-        asks = (batcher.ask(call, one(n)) for n in (12, 13, 14))
+        asks = (batcher.ask(call, one(n)) for n in (12, 13, 14, 17))
         answers = await asyncio.gather(*asks, return_exceptions=True)
         assert answers[0] == (12, 1)
         assert isinstance(answers[1], ValueError)
         assert answers[2] == (14, 1)
+        assert isinstance(answers[3], RuntimeError)
+        assert await batcher.ask(call, one(15)) == (15, 1)
 
     run(scenario)
 

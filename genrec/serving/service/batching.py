@@ -214,7 +214,10 @@ def _run(work: Callable[[], Any]) -> list[Any]:
 def _answer(call: Call, requests: list[Request]) -> list[Any]:
     """Ask the engine; where a batch fails, each request alone, so that only the culprit fails."""
     try:
-        return list(call(requests))
+        answers = list(call(requests))
+        if len(answers) != len(requests):
+            raise RuntimeError(f"{len(requests)} requests were given {len(answers)} answers")
+        return answers
     except Exception as error:
         if len(requests) == 1:
             return [error]

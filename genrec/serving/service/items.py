@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import quote
 
+import numpy as np
 import polars as pl
 
 from genrec.data.catalogue import PICTURE
@@ -67,15 +68,12 @@ def find_items(
         page_size: Items per page.
     """
     if rows is None:
-        is_in_N = version.in_stock_N.copy()
-        if in_stock is None:
-            is_in_N[:] = True
-        elif not in_stock:
-            is_in_N = ~is_in_N
+        is_in_N = np.full(len(version.catalogue), True)
+        if in_stock is not None:
+            is_in_N &= version.in_stock_N == in_stock
         if category is not None:
-            subset = version.subset(False, (attribute, (category,)), None)
-            is_in_N &= True if subset is None else subset.is_in_N
-        for word in re.findall(r"\S+", text.casefold()):
+            is_in_N &= version.of_category(attribute, [category])
+        for word in re.findall(r"\S+", text.lower()):
             is_in_N &= version.words_N.str.contains(word, literal=True).to_numpy()
         rows = is_in_N.nonzero()[0].tolist()
     start = (page - 1) * page_size

@@ -2,10 +2,18 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 ItemId = Annotated[str, Field(min_length=1, max_length=512)]
 Value = str | int | float
+OneOrMore = Annotated[
+    list[str],
+    Field(min_length=1),
+    BeforeValidator(
+        lambda given: [given] if isinstance(given, str) else given,
+        json_schema_input_type=str | list[str],
+    ),
+]
 
 
 def _example(**fields: Any) -> ConfigDict:
@@ -76,7 +84,7 @@ class Wanted(About):
     only: list[ItemId] | None = Field(default=None, description="The items that may be named.")
     repeat: bool = Field(default=False, description="Whether items of the history may be named.")
     in_stock: bool = Field(default=True, description="Name items only that are in stock.")
-    category: str | list[str] | None = Field(
+    category: OneOrMore | None = Field(
         default=None, description="One or more categories, whole paths or single steps of them."
     )
     price: Price | None = None

@@ -91,10 +91,10 @@ class Service:
         """Answer what was taken, and stop."""
         if self._follower is not None:
             self._follower.cancel()
-        # Changes that have begun need the model's thread, which therefore ends last.
-        for thread in (self._items_thread, self._catalogue_thread):
-            await asyncio.to_thread(thread.shutdown)
+        # Changes that have begun need the model's thread, which therefore ends after them.
+        await asyncio.to_thread(self._catalogue_thread.shutdown)
         await self.batcher.close()
+        await asyncio.to_thread(self._items_thread.shutdown)
 
     @property
     def version(self) -> CatalogueVersion:
@@ -262,7 +262,8 @@ class Service:
         finally:
             # Behind what may still be taking them in, and behind the batch that looks at them.
             forget = functools.partial(dismiss, version, guests)
-            self._items_thread.submit(self.batcher.afterwards, forget)
+            with contextlib.suppress(RuntimeError):  # the service has ended, and they with it
+                self._items_thread.submit(self.batcher.afterwards, forget)
 
     async def _ask_all(
         self, version: CatalogueVersion, method: Method, requests: Sequence[Request]

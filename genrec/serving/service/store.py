@@ -80,12 +80,12 @@ class CatalogueStore:
             past = past.then(change, self._log.arrivals(change))
         if self.newcomers is not None:
             kept = (self._log.tokenizer(change) for change in reversed(news))
-            latest = next((tokenizer for tokenizer in kept if tokenizer is not None), None)
-            self.newcomers.tokenizer = latest or self.newcomers.tokenizer
+            now = self.newcomers.tokenizer
+            self.newcomers.tokenizer = next((one for one in kept if one is not None), now)
         shelf = past.shelf()
         self.current = self._version(past, shelf, build, ids=past.ids(shelf))
         self._past, self._shelf = past, shelf
-        log.info("version %d of the catalogue was made elsewhere", self.current.number)
+        log.info("version %d of the catalogue is taken over", self.current.number)
         return True
 
     def change(

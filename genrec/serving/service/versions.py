@@ -14,7 +14,7 @@ import polars as pl
 from genrec.data import Catalogue
 from genrec.data.catalogue import ITEM_ID
 from genrec.prompts import Renderer
-from genrec.recommender import Recommender, Subset
+from genrec.recommender import Bools, Recommender, Subset
 from genrec.serving.guests import GuestRenderer
 from genrec.serving.service.errors import Refusal, unknown_item
 
@@ -78,7 +78,7 @@ class CatalogueVersion:
             raise unknown_item(name, f"{field}.{list(item_ids).index(name)}") from None
 
     @cached_property
-    def in_stock_N(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    def in_stock_N(self) -> Bools:
         """Which items are in stock."""
         in_stock_N = np.ones(len(self.catalogue), dtype=np.bool_)
         in_stock_N[[self._row_of[name] for name in self.sold_out]] = False
@@ -96,33 +96,38 @@ class CatalogueVersion:
         """Find the items that requests are held to; the same set is the same object each time."""
         return lru_cache(maxsize=_SETS_KEPT)(self._subset)
 
+    def of_category(self, attribute: str, values: Sequence[str]) -> Bools:
+        """Tell which items are of some categories.
+
+        A value ``B`` holds for every path with that step, such as ``A > B > C``, too.
+        """
+        self._refuse_without(attribute, "category", is_number=False)
+        path = pl.concat_str([pl.lit(STEP), pl.col(attribute), pl.lit(STEP)])
+        steps = [path.str.contains(f"{STEP}{value}{STEP}", literal=True) for value in values]
+        return self._where(pl.any_horizontal(steps))
+
+    def of_price(self, attribute: str, lowest: float | None, highest: float | None) -> Bools:
+        """Tell which items have a price in a range, both ends included."""
+        self._refuse_without(attribute, "price", is_number=True)
+        above = pl.lit(True) if lowest is None else pl.col(attribute) >= lowest
+        below = pl.lit(True) if highest is None else pl.col(attribute) <= highest
+        return self._where(pl.col(attribute).is_not_null() & above & below)
+
+    def _where(self, is_in: pl.Expr) -> Bools:
+        return self.catalogue.table.select(is_in=is_in)["is_in"].fill_null(False).to_numpy()
+
     def _subset(
         self,
         in_stock: bool,
         category: tuple[str, tuple[str, ...]] | None,
         price: tuple[str, float | None, float | None] | None,
     ) -> Subset | None:
-        """Hold to what is in stock, to some values of an attribute, and to a range of another.
-
-        A value ``B`` holds for every path with that step, such as ``A > B > C``, too.
-        """
-        is_in = pl.lit(True)
-        if category is not None:
-            name, values = category
-            self._refuse_without(name, "category", is_number=False)
-            path = pl.concat_str([pl.lit(STEP), pl.col(name), pl.lit(STEP)])
-            is_in = is_in & pl.any_horizontal(
-                path.str.contains(f"{STEP}{value}{STEP}", literal=True) for value in values
-            )
-        if price is not None:
-            name, lowest, highest = price
-            self._refuse_without(name, "price", is_number=True)
-            if lowest is not None:
-                is_in = is_in & (pl.col(name) >= lowest)
-            if highest is not None:
-                is_in = is_in & (pl.col(name) <= highest)
+        """Hold to what is in stock, to some categories, and to a range of prices."""
         is_in_N = np.full(len(self.catalogue), True)
-        is_in_N &= self.catalogue.table.select(is_in=is_in)["is_in"].fill_null(False).to_numpy()
+        if category is not None:
+            is_in_N &= self.of_category(*category)
+        if price is not None:
+            is_in_N &= self.of_price(*price)
         if in_stock:
             is_in_N &= self.in_stock_N
         if is_in_N.all():

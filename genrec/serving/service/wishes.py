@@ -19,16 +19,14 @@ def wish(people: People, body: Wanted, config: ServiceConfig, *, task: str) -> R
     Raises:
         Refusal: When the body names what is not there, or allows no item.
     """
-    version, price, categories = people.version, body.price, body.category
+    version, price = people.version, body.price
     history = people.rows(body.history, "history")
     exclude = version.rows(body.exclude, "exclude")
     if not body.repeat:
         exclude += tuple(row for row in history if row < len(version.catalogue))
-    if categories is not None:
-        categories = [categories] if isinstance(categories, str) else categories
     within = version.subset(
         body.in_stock,
-        None if categories is None else (config.category, tuple(categories)),
+        None if body.category is None else (config.category, tuple(body.category)),
         None if price is None else (config.price, price.min, price.max),
     )
     boosted = version.rows(list(body.boosts), "boosts")
@@ -62,8 +60,6 @@ def check_wish(body: Wanted, config: ServiceConfig) -> None:
             remedy=f"ask for at most {limits.k}",
         )  # fmt: skip
     for name in ("exclude", "only", "boosts", "category"):
-        values = getattr(body, name)
-        if values is not None and not isinstance(values, str):
-            check_length(values, name, limits.named_items)
+        check_length(getattr(body, name) or (), name, limits.named_items)
     query = getattr(body, "query", "")
     check_length(query, "query", limits.text, unit="characters", remedy="shorten it")
