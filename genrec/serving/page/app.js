@@ -2,6 +2,7 @@
 
 import { get, useToken } from "./api.js";
 import { attempt } from "./dom.js";
+import { offerPictures } from "./imagine.js";
 import { Shelf } from "./shelf.js";
 import { Shopper } from "./shopper.js";
 
@@ -39,6 +40,7 @@ async function begin() {
   shelf.offer(about.categories);
   ask.hidden = !about.tasks.includes("recommend");
   ask.query.disabled = !about.tasks.includes("search");
+  if (about.tasks.includes("imagine")) offerPictures(shoppers, query);
   ask.compare.addEventListener("change", () => (ask.compare.checked ? invite("Shopper 2", about.tasks) : dismissSecond()));
   ask.addEventListener("submit", (event) => {
     event.preventDefault();
