@@ -1,11 +1,15 @@
 """Honest scoring of any recommender: metrics with intervals, baselines, reports."""
 
+from genrec.eval.background import Background
 from genrec.eval.baselines import (
     MeanRatingConfig,
     MeanRatingRecommender,
     PopularityRecommender,
 )
+from genrec.eval.bert_score import BertScore
+from genrec.eval.beyond import beyond_accuracy
 from genrec.eval.content_knn import ContentKNNConfig, ContentKNNRecommender
+from genrec.eval.dialogues import evaluate_dialogues
 from genrec.eval.harness import evaluate
 from genrec.eval.hybrid import HybridConfig, HybridRecommender, tune_hybrid
 from genrec.eval.intervals import Comparison, Interval, bootstrap, compare
@@ -24,13 +28,21 @@ from genrec.eval.questions import (
     sample_users,
 )
 from genrec.eval.ranking import hit_rate_at, mrr_at, ndcg_at, recall_at
+from genrec.eval.ranking_file import RankingFile
 from genrec.eval.report import summarize, write_report
+from genrec.eval.reported import read_report
 from genrec.eval.results import Results, TaskResults
+from genrec.eval.seeds import across_seeds, mean_of_runs
+from genrec.eval.slices import slice_results
+from genrec.eval.stress import STRESSES, put_under_stress
 from genrec.eval.table import text_table
 
 __all__ = [
     "RANKING_TASKS",
+    "STRESSES",
     "TASKS",
+    "Background",
+    "BertScore",
     "Comparison",
     "ContentKNNConfig",
     "ContentKNNRecommender",
@@ -46,20 +58,28 @@ __all__ = [
     "ProtocolError",
     "Question",
     "Questions",
+    "RankingFile",
     "Results",
     "Task",
     "TaskError",
     "TaskResults",
+    "across_seeds",
+    "beyond_accuracy",
     "bootstrap",
     "compare",
     "evaluate",
+    "evaluate_dialogues",
     "hit_rate_at",
+    "mean_of_runs",
     "mrr_at",
     "ndcg_at",
+    "put_under_stress",
     "rated_requests",
+    "read_report",
     "recall_at",
     "refuse_peeking",
     "sample_users",
+    "slice_results",
     "summarize",
     "text_table",
     "tune_hybrid",

@@ -1,6 +1,8 @@
 """What stands below the numbers of a report: beyond accuracy, parts of the events, stress, cost."""
 
+import math
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 from genrec.eval.efficiency import Efficiency
@@ -15,6 +17,7 @@ from genrec.eval.plots import (
 from genrec.eval.questions import TEXT_TASKS
 from genrec.eval.ratings import reliability
 from genrec.eval.results import Rated
+from genrec.eval.stress import Stressed
 from genrec.eval.table import number
 
 
@@ -35,6 +38,8 @@ class Line(NamedTuple):
     label: str
     colour: str | None
     entries: Sequence[Entry]
+    small: str = ""
+    """What stands below the label in small print."""
 
 
 class Block(NamedTuple):
@@ -74,20 +79,10 @@ def plot_calibration(task: str, findings: Findings, colours: Mapping[str, str]) 
 
 def stress_block(findings: Findings) -> Block | None:
     """Tell what stress did to methods; ``None`` where there was none."""
-    lines = [
-        Line(
-            f"{method}: {one.stress}", None,
-            [
-                Entry(one.task, one.about),
-                _cell(bootstrap(one.before.statistics.only(one.metric))[one.metric], one.task),
-                _cell(bootstrap(one.after.statistics.only(one.metric))[one.metric], one.task),
-                _verdict(one.comparison, one.task),
-                Entry("") if one.attacked is None else _risen(one.attacked),
-            ],
-        )
-        for method, found in findings.stressed.items()
-        for one in found
-    ]  # fmt: skip
+    lines: list[Line] = []
+    for method, found in findings.stressed.items():
+        for stress, of_stress in groupby(found, key=lambda one: one.stress):
+            lines += _stress_lines(f"{method}: {stress}", list(of_stress))
     if not lines:
         return None
     return Block(
@@ -97,6 +92,26 @@ def stress_block(findings: Findings) -> Block | None:
         ("", "task", "without", "under stress", "stressed is", "attacker's items"),
         lines,
     )
+
+
+def _stress_lines(label: str, found: Sequence[Stressed]) -> list[Line]:
+    """Tell of one stress task by task, under one label."""
+    lines: list[Line] = []
+    for one in found:
+        before, after = (
+            bootstrap(result.statistics.only(one.metric))[one.metric]
+            for result in (one.before, one.after)
+        )
+        entries = [
+            Entry(one.task),
+            _cell(before, one.task),
+            _cell(after, one.task),
+            _verdict(one.comparison, one.task),
+            Entry("") if one.attacked is None else _risen(one.attacked),
+        ]
+        is_first = not lines
+        lines.append(Line(label if is_first else "", None, entries, one.about if is_first else ""))
+    return lines
 
 
 def cost_block(findings: Findings, colours: Mapping[str, str]) -> Block | None:
@@ -228,6 +243,8 @@ def _tag(comparison: Comparison | None) -> Entry:
 
 def _verdict(comparison: Comparison, task: str) -> Entry:
     gap = comparison.difference
+    if math.isnan(gap.value):
+        return Entry("", "no answer can be scored", "silenced")
     sign = "+" if gap.value >= 0 else "\N{MINUS SIGN}"
     return Entry("", f"{sign}{number(abs(gap.value), task)}", comparison.verdict)
 

@@ -32,9 +32,8 @@ from genrec.eval.contenders import (
 from genrec.eval.methods import check_methods
 from genrec.eval.processes import launched_processes
 from genrec.eval.ranking_file import RankingFile
-from genrec.eval.stress import Setting
+from genrec.eval.service import HTTPRecommender
 from genrec.eval.trackers import track
-from genrec.recommender import Recommender
 
 MODEL, OPTIMUM = "genrec", "optimum"
 
@@ -52,6 +51,9 @@ class Config(ContestConfig):
 
     beams: int = 20
     """Fewest beams of the model's searches."""
+
+    service: str | None = None
+    """The address of a model that recipes/serve.py serves, to score as well."""
 
     baselines: tuple[str, ...] = ("popularity", "item_knn", "mean_rating")
     """What stands beside the model: names of genrec.eval.methods."""
@@ -84,8 +86,7 @@ def main(config: Config) -> None:
     methods = dict(contenders(config, dataset, split))
     subject, found = next(iter(methods.values())), dict[str, Contest]()
     for name, method in methods.items():
-        asked = ", ".join(task for task in config.tasks if task in method.tasks)
-        print(f"{name}: {asked} (process {processes.rank} of {processes.size})", flush=True)
+        print(f"{name} (process {processes.rank} of {processes.size})", flush=True)
         found[name] = contest(
             name, method, dataset, split, config, ids=subject.ids, is_stressed=method is subject,
             processes=processes, progress=sys.stderr.isatty(),
@@ -102,18 +103,20 @@ def main(config: Config) -> None:
     )  # fmt: skip
     if config.trackers:
         track(results, config.trackers, config.out.with_name("tracked"), config=to_dict(config))
-    for task in config.tasks:
-        print(f"\n{text_table(results, task)}")
+    print(*(f"\n{text_table(results, task)}" for task in config.tasks), sep="\n")
     print(f"\n{page} ({time.perf_counter() - start:.0f} s)")
 
 
 def contenders(config: Config, dataset: Dataset, split: Split) -> Iterator[tuple[str, Contender]]:
-    """Make the methods: the model, others' rankings, baselines, and the optimum where known."""
+    """Make the methods: the model, what runs elsewhere, baselines, the optimum where known."""
     if config.model is not None:
         yield MODEL, load_model(config.model, dataset, beams=config.beams)
     for name, path in config.rankings.items():
         ranked = RankingFile(path, dataset.catalogue)
         yield name, Contender(recommender=ranked, tasks=("recommend",))
+    if config.service is not None:
+        client = HTTPRecommender(config.service, dataset.catalogue)
+        yield "service", Contender(recommender=client, tasks=client.tasks)
     yield from baselines(config.baselines, config.settings, dataset, split, config)
     if (optimum := known_optimum(dataset)) is not None:
         yield OPTIMUM, optimum
@@ -129,13 +132,11 @@ def load_model(path: Path, dataset: Dataset, *, beams: int) -> Contender:
         ours_from=str(path), theirs_from=dataset.name,
     )  # fmt: skip
 
-    def elsewhere(setting: Setting) -> Recommender:
-        told = restated(engine.renderer, setting.catalogue, unseen=setting.is_unseen)
-        found: Recommender = engine.following(told)
-        return found
-
     return Contender(
-        recommender=engine, make=elsewhere, ids=engine.renderer.ids, weights=count_weights(path),
+        recommender=engine, ids=engine.renderer.ids, weights=count_weights(path),
+        make=lambda setting: engine.following(
+            restated(engine.renderer, setting.catalogue, unseen=setting.is_unseen)
+        ),
         prompt_tokens=lambda request: len(engine.renderer.render(request).prompt),
         identity={"model": identity(path), "beams": beams},
     )  # fmt: skip
