@@ -13,8 +13,9 @@ from PIL import Image
 from torch import Tensor
 from transformers import AutoConfig, AutoModel, PreTrainedModel, ViTConfig, ViTModel
 from transformers.image_processing_utils import BaseImageProcessor
+from transformers.utils import logging
 
-from genrec.artifacts import write_json
+from genrec.artifacts import ArtifactError, write_json
 from genrec.models.flamingo import FlamingoConfig, FlamingoForCausalLM, Fusion
 
 Resample = Literal["nearest", "box", "bilinear", "bicubic", "lanczos"]
@@ -243,10 +244,27 @@ def preprocessing_of(model: FlamingoForCausalLM) -> Preprocessing:
 
 
 def load_encoder(path: str) -> PreTrainedModel:
-    """Load a picture encoder; of a model of two towers, such as CLIP, the one for pictures."""
+    """Load a picture encoder; of a model of two towers, such as CLIP, the one for pictures.
+
+    Raises:
+        ArtifactError: When the checkpoint lacks weights of the encoder, which would be random.
+    """
     config = AutoConfig.from_pretrained(path)
     config = getattr(config, "vision_config", config)
-    model: PreTrainedModel = AutoModel.from_pretrained(path, config=config)
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # it would list every weight of the other tower
+    try:
+        model: PreTrainedModel
+        model, told = AutoModel.from_pretrained(path, config=config, output_loading_info=True)
+    finally:
+        logging.set_verbosity(verbosity)
+    # Nobody reads what is pooled, and many a ViT comes without.
+    missing = sorted(name for name in told["missing_keys"] if not name.startswith("pooler."))
+    if missing:
+        raise ArtifactError(
+            f"{path} lacks {len(missing)} weights of the picture encoder, such as {missing[0]}; "
+            "take a checkpoint of CLIP, SigLIP or ViT"
+        )
     return model
 
 

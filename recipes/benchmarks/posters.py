@@ -107,13 +107,13 @@ def main(config: Config) -> None:
         shown = {metric: bounds[metric] for metric in ("hr@10", "ndcg@10", "rmse", "mae")}
         cells = [f"{name} {v:.4f} ({low:.4f}-{high:.4f})" for name, (v, low, high) in shown.items()]
         print(f"{way:<16}", *cells, sep="  ")
-        summary |= {f"{metric}_{way}": bound.value for metric, bound in shown.items()}
+        summary |= {f"{metric}_{way}": known(bound.value) for metric, bound in shown.items()}
     first = config.ways[0]
     for way in config.ways[1:]:
         gaps = compare(scored[first].ranking, scored[way].ranking)
         gaps |= compare(scored[first].rating, scored[way].rating)
         summary[f"{first}_over_{way}"] = {
-            metric: {**gaps[metric].difference._asdict(), "verdict": gaps[metric].verdict}
+            metric: [*map(known, gaps[metric].difference), gaps[metric].verdict]
             for metric in ("hr@10", "rmse")
         }
     print(json.dumps(summary))
@@ -144,10 +144,15 @@ def run(way: str, seed: int, dataset: Dataset, ids: SemanticIds, config: Config)
             "made_of": made_of, **trained.trained._asdict(),
             "user": shown.interactions.user_of[held_out].tolist(),
             "rank": ranked.rank_E.tolist(),
-            "predicted": [None if math.isnan(r) else r for r in rated.predicted_E.tolist()],
+            "predicted": [known(rating) for rating in rated.predicted_E.tolist()],
             "rating": rated.target_E.tolist(),
         })  # fmt: skip
     return read_json(path)
+
+
+def known(number: float) -> float | None:
+    """Write what JSON has no number for, such as an answer that is no rating, as ``None``."""
+    return None if math.isnan(number) else number
 
 
 class Scores(NamedTuple):

@@ -9,6 +9,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
+from genrec.artifacts import ArtifactError
 from genrec.models import (
     FlamingoForCausalLM,
     Preprocessing,
@@ -114,6 +115,20 @@ def test_of_two_towers_the_one_for_pictures_is_loaded(kind, tmp_path):
         torch.testing.assert_close(model.eval().encode_pictures(pictures(2)), expected)
     assert not any(weight.requires_grad for weight in model.vision_model.parameters())
     assert preprocessing_of(model) == Preprocessing(height=16, width=16, resample="bilinear")
+
+
+def test_a_pooler_may_be_missing_and_nothing_else(tmp_path):
+    whole = ViTModel(ViTConfig(**VISION))
+    weights = whole.state_dict()
+    pooled = {name for name in weights if name.startswith("pooler.")}
+    assert pooled
+    whole.save_pretrained(
+        tmp_path, state_dict={name: weights[name] for name in weights if name not in pooled}
+    )
+    load_encoder(str(tmp_path))
+    whole.save_pretrained(tmp_path, state_dict={name: weights[name] for name in pooled})
+    with pytest.raises(ArtifactError, match=r"lacks \d+ weights of the picture encoder"):
+        load_encoder(str(tmp_path))
 
 
 def test_vision_keeps_the_language_model_and_depends_on_the_seed_alone():
