@@ -22,12 +22,12 @@ CONVERSE: Final = "converse"
 
 @dataclass(frozen=True, eq=False)
 class DialogueQuestions:
-    """One question for every item that the recommending side names, as KBRD's recall counts them
-    (https://arxiv.org/abs/1908.05391, section 4.2).
+    """One question for every item that the recommending side of a dialogue names.
 
-    An item that was spoken of before is no target and cannot be named: repeating it is a shortcut
-    that looks like understanding (https://arxiv.org/abs/2308.10053, section 4.1).
-    """  # noqa: D205
+    So KBRD's recall counts them (https://arxiv.org/abs/1908.05391, section 4.2). An item that was
+    spoken of before is no target and cannot be named: repeating it is a shortcut that looks like
+    understanding (https://arxiv.org/abs/2308.10053, section 4.1).
+    """
 
     dialogues: tuple[Dialogue, ...]
     catalogue: Catalogue
