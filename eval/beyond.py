@@ -81,10 +81,10 @@ def beyond_accuracy(result: TaskResults, background: Background) -> Beyond:
       (https://doi.org/10.1145/1864708.1864761).
     - ``popularity-lift``: :math:`\mathrm{pop}(L) / \mathrm{pop}(h) - 1` with the mean train events
       of an item, each summed over all events first; Abdollahpouri et al.
-      (https://arxiv.org/abs/2007.12230).
+      (https://doi.org/10.1145/3383313.3418487).
     - ``miscalibration``: :math:`\sum_c p_c \log_2 (p_c / \tilde q_c)` for the shares of categories
       :math:`p` in the history and :math:`q` in the ranking, :math:`\tilde q = 0.99 q + 0.01 p`:
-      equation 6 of Steck (https://doi.org/10.1145/3240323.3240372).
+      the measure of Steck (https://doi.org/10.1145/3240323.3240372).
 
     Of all rankings together:
 

@@ -24,9 +24,9 @@ CONVERSE: Final = "converse"
 class DialogueQuestions:
     """One question for every item that the recommending side of a dialogue names.
 
-    So KBRD's recall counts them (https://arxiv.org/abs/1908.05391, section 4.2). An item that was
+    So KBRD's recall counts them (https://arxiv.org/abs/1908.05391). An item that was
     spoken of before is no target and cannot be named: repeating it is a shortcut that looks like
-    understanding (https://arxiv.org/abs/2308.10053, section 4.1).
+    understanding (https://arxiv.org/abs/2308.10053).
     """
 
     dialogues: tuple[Dialogue, ...]

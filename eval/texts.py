@@ -115,7 +115,7 @@ def meteor_scores(answers: Sequence[str], references: Sequence[str]) -> Floats:
         \frac{10 P R}{R + 9 P}
         \left(1 - \tfrac12 (\mathrm{chunks} / \mathrm{matches})^3\right)
 
-    (https://aclanthology.org/W05-0909/, section 2.2).
+    (https://aclanthology.org/W05-0909/).
     Not even a copy scores 100: it is one chunk of its words.
     """
     module = require("nltk.translate.meteor_score", extra="eval", why="scoring texts")
