@@ -244,6 +244,8 @@ def _asked(question: Question, user: str, dataset: Dataset) -> dict[str, Any]:
     }
     if request.query is not None:
         sample["query"] = request.query
+    if request.dialogue:
+        sample["dialogue"] = [f"{turn.speaker}: {turn.text}" for turn in request.dialogue]
     if request.candidates:
         sample["candidates"] = [ids[item] for item in request.candidates]
         sample["fitting"] = [ids[item] for item in question.fitting]

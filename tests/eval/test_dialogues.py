@@ -1,13 +1,15 @@
+import json
+
 import pytest
 
 from genrec.data import Dialogue
-from genrec.eval import TaskError
-from genrec.eval.dialogues import evaluate_dialogues
+from genrec.eval import TaskError, evaluate_dialogues, text_table, write_report
 from genrec.eval.ranking import MISSED
 from genrec.recommender import Turn
 from tests.eval.written import Oracle, written
 
-CATALOGUE = written({"ann": [3, 1, 4]}).catalogue
+SHOP = written({"ann": [3, 1, 4]})
+CATALOGUE = SHOP.catalogue
 TALK = Dialogue(
     (
         Turn("user", "Like the red lamp?", (1,)),
@@ -40,3 +42,15 @@ def test_a_talk_is_drawn_as_a_whole():
 def test_talks_without_items_are_refused():
     with pytest.raises(TaskError, match="in 1 dialogues no recommender names an item"):
         evaluate_dialogues(Oracle(), [GREETING], CATALOGUE)
+
+
+def test_a_report_tells_of_dialogues(tmp_path):
+    oracle = Oracle(ranking=lambda request: [2])
+    results = {"ours": evaluate_dialogues(oracle, [GREETING, TALK], CATALOGUE, k=2)}
+    page = write_report(tmp_path / "report", results, SHOP)
+    assert "What a dialogue asks for" in page.read_text()
+    lines = (tmp_path / "report" / "samples.jsonl").read_text().splitlines()
+    first = json.loads(lines[0])
+    assert (first["user"], first["target"]) == ("dialogue 1", "sku-2")
+    assert first["dialogue"] == ["user: Like the red lamp?"]
+    assert text_table(results, "converse").startswith("converse")
