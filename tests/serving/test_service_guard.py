@@ -125,6 +125,39 @@ def test_who_waits_too_long_is_told_and_holds_nobody_up(shop, gate):
     assert together(app, scenario) == ([(504, "timeout")] * 3, 200)
 
 
+def test_nothing_is_computed_for_who_has_left(shop, gate):
+    app = create_app(make_store(*shop), ServiceConfig(gather_ms=0))
+    scope = {
+        "type": "http", "http_version": "1.1", "method": "POST", "path": "/v1/recommend",
+        "raw_path": b"/v1/recommend", "query_string": b"", "root_path": "", "scheme": "http",
+        "headers": [(b"content-type", b"application/json")], "server": ("shop", 80),
+    }  # fmt: skip
+
+    async def scenario(client):
+        first = asyncio.create_task(client.post("/v1/recommend", json={"k": 1}))
+        await asyncio.sleep(0.1)
+        sent, messages = [], [{"type": "http.request", "body": b"{}"}]
+
+        async def receive():
+            if messages:
+                return messages.pop()
+            await asyncio.sleep(0.1)
+            return {"type": "http.disconnect"}
+
+        async def send(message):
+            sent.append(message)
+
+        await app(scope, receive, send)
+        gate.set()
+        assert (await first).status_code == 200
+        assert (await client.post("/v1/recommend", json={"k": 1})).status_code == 200
+        return sent[0]["status"], (await client.get("/metrics")).text
+
+    status, counted = together(app, scenario)
+    assert status == 499
+    assert 'genrec_batch_size_sum{method="recommend"} 2.0' in counted
+
+
 def test_shutting_down_answers_what_was_taken(shop, gate):
     app = create_app(make_store(*shop), ServiceConfig())
 

@@ -7,6 +7,7 @@ import json
 import logging
 import time
 import uuid
+from collections.abc import Awaitable
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,6 +20,9 @@ from genrec.serving.service.metrics import Metrics
 log = logging.getLogger(__name__)
 
 CATALOGUE = "/v1/catalogue"
+
+GONE = 499
+"""The status that logs and counters give to requests of clients that have left, as nginx does."""
 
 _OPEN = ("/health", "/ready", "/")
 """What needs no token: it tells nothing."""
@@ -103,7 +107,9 @@ class Guard:
         limit_s = self._config.catalogue_timeout_s if is_change else self._config.timeout_s
         try:
             async with asyncio.timeout(limit_s):
-                await self._app(scope, _replay(body, receive), watch.send)
+                answer = self._app(scope, _replay(body, receive), watch.send)
+                is_question = scope["method"] == "POST" and not is_change
+                await (_while_there(answer, receive) if is_question else answer)
         except TimeoutError:
             raise Refusal(
                 504, "timeout", f"there was no answer within {limit_s:g} s",
@@ -189,7 +195,7 @@ async def _read(scope: Scope, receive: Receive, most: int) -> bytes:
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise Refusal(400, "gone", "the client has left")
+            raise Refusal(GONE, "gone", "the client has left")
         part, more = message.get("body", b""), message.get("more_body", False)
         size += len(part)
         if size > most:
@@ -206,6 +212,20 @@ def _replay(body: bytes, receive: Receive) -> Receive:
         return first.pop() if first else await receive()
 
     return replay
+
+
+async def _while_there(answer: Awaitable[None], receive: Receive) -> None:
+    """Answer as long as the client waits for it: nothing is computed for who has left."""
+    answering = asyncio.ensure_future(answer)
+    leaving = asyncio.ensure_future(receive())  # all else has been received
+    try:
+        await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not answering.done():
+            raise Refusal(GONE, "gone", "the client has left")
+        answering.result()
+    finally:
+        answering.cancel()
+        leaving.cancel()
 
 
 def _equal(shown: str, expected: str) -> bool:
