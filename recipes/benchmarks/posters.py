@@ -202,7 +202,11 @@ def text_ids(dataset: Dataset, config: Config) -> SemanticIds:
 
 
 def with_eyes(movies: Dataset, config: Config) -> Config:
-    """Show an encoder the posters of all movies with their genres, unless that was done."""
+    """Show an encoder the posters of all movies with their genres, unless one is given or made."""
+    eyes = config.seeing.vision
+    assert eyes is not None
+    if eyes.encoder is not None:
+        return config
     told = json.dumps([movies.catalogue.fingerprint, to_dict(config.pretraining)])
     folder = config.out / f"encoder-{fingerprint(told)}"
     if not folder.is_dir():
@@ -213,9 +217,8 @@ def with_eyes(movies: Dataset, config: Config) -> Config:
                 pretraining=config.pretraining,
             )
         )  # fmt: skip
-    assert config.seeing.vision is not None
-    eyes = replace(config.seeing.vision, encoder=str(folder))
-    return replace(config, seeing=replace(config.seeing, vision=eyes))
+    seeing = replace(config.seeing, vision=replace(eyes, encoder=str(folder)))
+    return replace(config, seeing=seeing)
 
 
 def quick(config: Config) -> Config:

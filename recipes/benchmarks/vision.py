@@ -93,7 +93,7 @@ class Config:
     """The encoder learns to see from so many pictures, none of which shows an item of a shop."""
 
     pretraining: PretrainingConfig = field(default_factory=PretrainingConfig)
-    """The encoder, which stays as it is from then on."""
+    """The encoder, which stays as it is from then on; ``seeing.vision.encoder`` takes another."""
 
     seeing: SeeingConfig = field(default_factory=SeeingConfig)
     quick: bool = False
@@ -193,8 +193,9 @@ def main(config: Config) -> None:
     logging.basicConfig(level=logging.WARNING)
     if config.quick:
         config = quick(config)
-    if config.seeing.vision is not None:
-        eyes = replace(config.seeing.vision, encoder=str(encoder(config)))
+    eyes = config.seeing.vision
+    if eyes is not None and eyes.encoder is None:
+        eyes = replace(eyes, encoder=str(encoder(config)))
         config = replace(config, seeing=replace(config.seeing, vision=eyes))
     shops = {seed: Shop.open(config, seed) for seed in config.seeds}
     kind_E = np.concatenate([shop.kind_E for shop in shops.values()])
