@@ -12,6 +12,14 @@ IDS = random_ids(150, (8, 8, 8))
 TRIE = TokenTrie.from_semantic_ids(IDS, FIRST_TOKEN)
 
 
+@pytest.fixture(autouse=True)
+def dynamo(monkeypatch):
+    """Compile, also where tests of vLLM in the same process have switched that off."""
+    monkeypatch.delenv("TORCHDYNAMO_DISABLE", raising=False)
+    with torch._dynamo.config.patch(disable=False):
+        yield
+
+
 def assert_same(found, expected):
     assert found.items_BK.tolist() == expected.items_BK.tolist()
     torch.testing.assert_close(found.log_probs_BK, expected.log_probs_BK, atol=1e-4, rtol=0)

@@ -8,6 +8,8 @@ os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
 os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
 os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
 
+import importlib
+
 import numpy as np
 import pytest
 import torch
@@ -20,6 +22,10 @@ from genrec.prompts import Vocabulary
 needs_vllm = pytest.mark.skipif(
     not is_installed("vllm"), reason="vllm is not installed: pip install 'genrec[vllm]'"
 )
+
+
+if is_installed("llvmlite"):  # as behind BM25 or whatever else brings numba: vLLM must start anyway
+    importlib.import_module("llvmlite.binding.ffi")
 
 
 def tiny_decoder(vocabulary: Vocabulary, architecture: str) -> PreTrainedModel:

@@ -2,7 +2,9 @@
 
 import importlib
 import logging
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -87,29 +89,30 @@ class Engine:
         reason = _why_not_in_worker(config)
         prompts = renderer.config
         longest = prompts.prompt_tokens + max(prompts.answer_tokens, renderer.ids.levels)
-        self._llm = self._vllm.LLM(
-            str(path),
-            dtype=dtype,
-            max_model_len=config.max_model_len or longest,
-            max_num_seqs=config.max_num_seqs,
-            max_num_batched_tokens=config.max_num_batched_tokens,
-            gpu_memory_utilization=config.gpu_memory_utilization,
-            kv_cache_memory_bytes=memory,
-            tensor_parallel_size=config.tensor_parallel_size,
-            pipeline_parallel_size=config.pipeline_parallel_size,
-            data_parallel_size=config.data_parallel_size,
-            distributed_executor_backend=config.distributed_executor_backend,
-            # Which tokens see a picture is decided anew at each step, so nothing may be compiled.
-            enforce_eager=config.enforce_eager or sees,
-            enable_prefix_caching=True,
-            # Only whole blocks are found again, so that long ones (128 on a CPU) cost time.
-            block_size=32 if on_cpu else None,
-            max_logprobs=max(self.scored_at_once, len(renderer.vocabulary.new_tokens) + 1),
-            # Text is encoded and decoded here, and nothing is taken from generation_config.json.
-            skip_tokenizer_init=True,
-            generation_config="vllm",
-            worker_extension_cls="" if reason else "genrec.serving.vllm.worker.BeamWorker",
-        )
+        with _without_llvmlite():
+            self._llm = self._vllm.LLM(
+                str(path),
+                dtype=dtype,
+                max_model_len=config.max_model_len or longest,
+                max_num_seqs=config.max_num_seqs,
+                max_num_batched_tokens=config.max_num_batched_tokens,
+                gpu_memory_utilization=config.gpu_memory_utilization,
+                kv_cache_memory_bytes=memory,
+                tensor_parallel_size=config.tensor_parallel_size,
+                pipeline_parallel_size=config.pipeline_parallel_size,
+                data_parallel_size=config.data_parallel_size,
+                distributed_executor_backend=config.distributed_executor_backend,
+                # Which tokens see a picture is decided at each step: nothing may be compiled.
+                enforce_eager=config.enforce_eager or sees,
+                enable_prefix_caching=True,
+                # Only whole blocks are found again, so that long ones (128 on a CPU) cost time.
+                block_size=32 if on_cpu else None,
+                max_logprobs=max(self.scored_at_once, len(renderer.vocabulary.new_tokens) + 1),
+                # Text is encoded and decoded here; generation_config.json decides nothing.
+                skip_tokenizer_init=True,
+                generation_config="vllm",
+                worker_extension_cls="" if reason else "genrec.serving.vllm.worker.BeamWorker",
+            )
         self.searches_in_worker = self._start_route(config, reason)
         self.unused: list[tuple[str, int | None]] = []
         """Catalogues, or numbered sets of one, that the workers hold and nobody asks for."""
@@ -196,6 +199,21 @@ class Engine:
     def _run(self, prompts: Sequence[Prompt], options: Sequence[object]) -> list[Any]:
         outputs = self._llm.generate(list(map(_input, prompts)), options, use_tqdm=False)
         return [output.outputs[0] for output in outputs]
+
+
+@contextmanager
+def _without_llvmlite() -> Iterator[None]:
+    """Hide a module of numba's while vLLM starts.
+
+    On a CPU vLLM 0.32 looks for its kernels in the attributes of every module, and fails over the
+    library object of llvmlite, which takes any name for one of its functions, ``__dict__`` too.
+    """
+    hidden = sys.modules.pop("llvmlite.binding.ffi", None)
+    try:
+        yield
+    finally:
+        if hidden is not None:
+            sys.modules["llvmlite.binding.ffi"] = hidden
 
 
 def _why_not_in_worker(config: VLLMConfig) -> str | None:
