@@ -183,7 +183,7 @@ class _Walk:
         step_BWC = self._score(front, token_BWC, is_allowed_BWC)
         log_prob_BWC = front.log_prob_BW[..., None] + step_BWC
         key_BX = self._key(front, log_prob_BWC, child_BWC, level)
-        key_BX = key_BX.masked_fill(~is_allowed_BWC.flatten(1), -torch.inf)
+        key_BX = torch.where(is_allowed_BWC.flatten(1), key_BX, -torch.inf)
         group_BX = self._group(front, child_BWC, number)
         best_BW = self._best(key_BX, group_BX)
         key_BW = key_BX.gather(1, best_BW)
@@ -256,7 +256,7 @@ class _Walk:
         if self.boosts is not None:
             score_BWE = score_BWE + self.boosts.bound(rank_BWE, rank_BWE + 1)
         key_BWE = score_BWE if self.draws is None else self.draws.pick(key_BWE, score_BWE)
-        key_BI = key_BWE.masked_fill(~is_item_BWE, -torch.inf).flatten(1)
+        key_BI = torch.where(is_item_BWE, key_BWE, -torch.inf).flatten(1)
         if self.quotas is not None:
             group_BI = front.group_BW[..., None].expand_as(rank_BWE).flatten(1)
             surplus_BI = self.quotas.surplus(key_BI, group_BI)

@@ -190,5 +190,5 @@ def _prefill_both(stepper: Stepper, head: nn.Linear) -> tuple[Tensor, Tensor]:
 
 def _shared_among(logit_BWC: Tensor, is_allowed_BWC: Tensor) -> Tensor:
     """Share all probability among the allowed tokens."""
-    among_BWC = logit_BWC.masked_fill(~is_allowed_BWC, -torch.inf)
+    among_BWC = torch.where(is_allowed_BWC, logit_BWC, -torch.inf)
     return logit_BWC - among_BWC.logsumexp(dim=2, keepdim=True)
