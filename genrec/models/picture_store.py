@@ -23,8 +23,9 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from genrec.artifacts import ArtifactError, fingerprint
-from genrec.data import Catalogue, DataError
+from genrec.data import Catalogue
 from genrec.data.catalogue import PICTURE
+from genrec.data.pictures import open_picture
 from genrec.models.flamingo import FlamingoForCausalLM
 from genrec.models.vision import Preprocessing, preprocessing_of
 
@@ -164,7 +165,7 @@ class PictureStore:
         with _own_precision():
             for start in tqdm(starts, desc="pictures", unit="batch", disable=not self._progress):
                 batch = missing[start : start + self._batch_size]
-                pictures = [_decode(catalogue, row) for _, row in batch]
+                pictures = [open_picture(catalogue, row) for _, row in batch]
                 parts.add([key for key, _ in batch], self._compute(pictures))
             parts.flush()
         return np.asarray(
@@ -311,18 +312,6 @@ def _keys(catalogue: Catalogue) -> list[str | None]:
         None if encoded is None else fingerprint(encoded)
         for encoded in catalogue.table[PICTURE].to_list()
     ]
-
-
-def _decode(catalogue: Catalogue, row: int) -> Image.Image:
-    try:
-        picture = catalogue.picture(row)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(
-            f"the picture of the item {catalogue.item_ids[row]!r} cannot be decoded ({error}); "
-            "mend it, or take out all such by genrec.data.pictures.without_broken_pictures"
-        ) from error
-    assert picture is not None
-    return picture
 
 
 class _Parts:
