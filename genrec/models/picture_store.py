@@ -27,6 +27,7 @@ from genrec.data import Catalogue
 from genrec.data.catalogue import PICTURE
 from genrec.data.pictures import open_picture
 from genrec.models.flamingo import FlamingoForCausalLM
+from genrec.models.picture_inputs import PictureSource
 from genrec.models.vision import Preprocessing, preprocessing_of
 
 PART_BYTES = 64 * 2**20
@@ -216,6 +217,21 @@ class PictureStore:
                 f"this store holds {self._make.kind} and no {kind}; a frozen encoder takes "
                 "features, one that trains pixels (PictureStore.for_model chooses)"
             )
+
+
+def following_pictures(source: PictureSource | None, catalogue: Catalogue) -> PictureSource | None:
+    """Return the pictures of another catalogue, for an engine that is to answer about it.
+
+    Raises:
+        TypeError: When the source knows one catalogue only.
+    """
+    if source is None:
+        return None
+    if not isinstance(source, PictureStore):
+        raise TypeError(
+            f"{type(source).__name__} knows the pictures of one catalogue only; use a PictureStore"
+        )
+    return source.following(catalogue)
 
 
 def pictures_for(

@@ -21,8 +21,8 @@ from genrec.decoding import (
 )
 from genrec.decoding.drawing import Drawing, GuidedScorer, draw_runs, every_run
 from genrec.decoding.scorers import Scorer, make_scorer
-from genrec.models import PictureStore
 from genrec.models.picture_inputs import PictureInputs, PictureSource
+from genrec.models.picture_store import following_pictures
 from genrec.prompts import Answer, Example, Renderer
 from genrec.recommender import Ranking, Rating, Request
 from genrec.serving.batches import cut_batches, pass_in_tokens
@@ -98,14 +98,7 @@ class TransformersRecommender:
         Raises:
             TypeError: When the pictures cannot follow.
         """
-        pictures = self._pictures
-        if pictures is not None:
-            if not isinstance(pictures, PictureStore):
-                raise TypeError(
-                    f"{type(pictures).__name__} knows the pictures of one catalogue only; "
-                    "use a PictureStore"
-                )
-            pictures = pictures.following(renderer.catalogue)
+        pictures = following_pictures(self._pictures, renderer.catalogue)
         return TransformersRecommender(
             self._model, renderer, beams=self._beams, batch_size=self._batch_size,
             phrasing=self._phrasing, progress=self._progress, pictures=pictures,

@@ -9,8 +9,8 @@ import torch
 from tqdm import tqdm
 
 from genrec.decoding import choose_items, score_answers
-from genrec.models import PictureStore
 from genrec.models.picture_inputs import PictureSource
+from genrec.models.picture_store import following_pictures
 from genrec.prompts import Answer, Renderer
 from genrec.recommender import Ranking, Rating, Request
 from genrec.serving.ratings import Calibration, Floats
@@ -81,14 +81,8 @@ class VLLMRecommender:
         """
         other = copy.copy(self)
         other._renderer = renderer
-        source = self._pictures.source
-        if source is not None:
-            if not isinstance(source, PictureStore):
-                raise TypeError(
-                    f"{type(source).__name__} knows the pictures of one catalogue only; "
-                    "use a PictureStore"
-                )
-            other._pictures = PromptPictures(source.following(renderer.catalogue))
+        pictures = following_pictures(self._pictures.source, renderer.catalogue)
+        other._pictures = PromptPictures(pictures)
         other._beam_route = make_route(self._engine, renderer)
         return other
 
