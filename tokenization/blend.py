@@ -98,6 +98,7 @@ class Blend:
 
     def write(self, sources: Mapping[str, Source | None], path: Path) -> Features:
         """Blend items into a file, a few at a time, and open it without reading it."""
+        path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}.partial")
         out_NF = np.lib.format.open_memmap(  # type: ignore[no-untyped-call]
             partial, mode="w+", dtype=np.float32, shape=(self._length_of(sources), sum(self.widths))
