@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from genrec.data import Dataset, Dialogue
-from genrec.prompts.guides import Guides
+from genrec.prompts.guides import Guides, looks_of
 from genrec.prompts.lessons import (
     DialogueLessons,
     EventLessons,
@@ -202,10 +202,11 @@ class Mixture:
             return ItemLessons(task, self.renderer)
         if self.every_position and task.slots == {"history"} and task.target == "item":
             return WindowLessons(task, log, self.renderer)
-        config, guides, image_codes_NT = self.config, None, self.renderer.image_codes_NT
-        if task.answer == "picture" and image_codes_NT is not None:
+        config, guides = self.config, None
+        if task.answer == "picture" and "candidates" in task.slots:
+            looks_NF = looks_of(self.dataset.catalogue)
             guides = Guides(
-                self.renderer.ids, image_codes_NT, count=config.guides, noise=config.guide_noise
+                self.renderer.ids, looks_NF, count=config.guides, noise=config.guide_noise
             )
         return EventLessons(task, log, self.renderer, candidates=config.candidates, guides=guides)
 

@@ -186,9 +186,17 @@ class Tasks(dict[str, Task]):
 
     @classmethod
     def load(cls, folders: Iterable[Path] = ()) -> "Tasks":
-        """Read every ``*.yaml`` of the package and of ``folders``; later files win by name."""
-        files = [file for folder in (_BUILTIN, *folders) for file in sorted(folder.glob("*.yaml"))]
-        tasks = [read_task(file) for file in files]
+        """Read every ``*.yaml`` of the package and of ``folders``; later files win by name.
+
+        Raises:
+            TaskError: When a folder holds no such file, or one that describes no task.
+        """
+        tasks: list[Task] = []
+        for folder in (_BUILTIN, *folders):
+            files = sorted(folder.glob("*.yaml"))
+            if not files:
+                raise TaskError(f"the task folder {folder} does not exist or holds no *.yaml file")
+            tasks += map(read_task, files)
         return cls({task.name: task for task in tasks})
 
     def only(self, names: Iterable[str]) -> "Tasks":

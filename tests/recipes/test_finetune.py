@@ -170,5 +170,8 @@ def test_two_processes_learn_what_one_does(shop, tmp_path):
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
-def test_every_config_loads(path):
-    assert load_config(Config, path).training.steps > 0
+def test_every_config_loads_and_learns_tasks_that_there_are(path, monkeypatch):
+    monkeypatch.chdir(RECIPES.parent)
+    config = load_config(Config, path)
+    assert config.training.steps > 0
+    assert Tasks.load(config.task_folders).only(config.tasks)
