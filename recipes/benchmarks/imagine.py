@@ -80,6 +80,7 @@ def make(config: Config) -> None:
     few: dict[str, tuple[str, ...]] = {}
     if config.quick:
         few = {
+            "encoder": ("--toy_pictures=300", "--pretraining.steps=4"),
             "data": ("--toy.users=80", "--toy.categories=8", "--toy.items_per_category=18"),
             "images": ("--training.steps=6", "--training.continuous_steps=2", "--model.size=16"),
             "model": (
@@ -88,20 +89,28 @@ def make(config: Config) -> None:
             ),
         }  # fmt: skip
     out = config.out
-    data, ids, images = (f"{out / name}" for name in ("data", "tokenizer", "images"))
+    data, seer, ids, images = (
+        f"{out / name}" for name in ("data", "encoder", "tokenizer", "images")
+    )
     steps = {
         "data": ("prepare", "prepare_toy", "--toy.picture_users=1.0", f"--seed={config.seed}"),
-        "tokenizer": ("train_tokenizer", "tokenizer_imagine", f"--dataset={data}", "--page=false"),
+        "encoder": ("pretrain_encoder", None, "--toy_pictures=4000"),
+        "tokenizer": (
+            "train_tokenizer", "tokenizer_imagine", f"--dataset={data}", "--page=false",
+            f"--features.pictures.encoder={seer}",
+        ),
         "images": ("train_image_tokenizer", "image_tokenizer_toy", f"--dataset={data}"),
         "model": (
             "finetune", "finetune_imagine", f"--dataset={data}", f"--tokenizer={ids}",
-            f"--image_tokenizer={images}", f"--work={out / 'training'}", "--training.threads=1",
+            f"--image_tokenizer={images}", f"--vision.encoder={seer}",
+            f"--work={out / 'training'}", "--training.threads=1",
         ),
     }  # fmt: skip
     for name, (recipe, settings, *options) in steps.items():
         if not (out / name).exists():
-            path = RECIPES / "configs" / f"{settings}.yaml"
-            command = [sys.executable, f"{RECIPES / recipe}.py", f"--config={path}", *options]
+            command = [sys.executable, f"{RECIPES / recipe}.py", *options]
+            if settings is not None:
+                command.append(f"--config={RECIPES / 'configs' / settings}.yaml")
             subprocess.run([*command, *few.get(name, ()), f"--out={out / name}"], check=True)
 
 

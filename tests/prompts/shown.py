@@ -2,9 +2,11 @@
 
 import dataclasses
 import functools
+from io import BytesIO
 
 import numpy as np
 import polars as pl
+from PIL import Image
 
 from genrec.data import Catalogue
 from genrec.prompts import Example, PromptConfig, Renderer
@@ -15,11 +17,19 @@ PICTURED = [0, 1, 2, 3, 4, 6, 7]
 """The items of the small shop that have a picture here; the others have none."""
 
 
+def png(picture):
+    """Write a picture into the bytes of a file."""
+    file = BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()
+
+
 def shop_with_pictures():
-    """Give some items of the small shop a picture, whose bytes no prompt ever reads."""
+    """Give some items of the small shop a picture, which no prompt ever opens."""
     dataset = small_dataset()
     table = dataset.catalogue.table
-    bytes_of = [b"a picture" if row in PICTURED else None for row in range(len(table))]
+    pictures = [Image.new("RGB", (4, 4), (20 * row, 0, 0)) for row in range(len(table))]
+    bytes_of = [png(picture) if row in PICTURED else None for row, picture in enumerate(pictures)]
     catalogue = Catalogue(table.with_columns(pl.Series("picture", bytes_of, dtype=pl.Binary)))
     return dataclasses.replace(dataset, catalogue=catalogue)
 

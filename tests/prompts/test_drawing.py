@@ -1,13 +1,13 @@
 """Pictures as answers: their tokens, the prompts that ask for them, and what guides them."""
 
-from collections import Counter
-
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
-from genrec.data import leave_one_out
+from genrec.data import Catalogue, leave_one_out
 from genrec.prompts import (
     AnswerParser,
     Mixture,
@@ -17,10 +17,10 @@ from genrec.prompts import (
     TaskError,
     Vocabulary,
 )
-from genrec.prompts.guides import Guides, _numbered
+from genrec.prompts.guides import Guides, looks_of
 from genrec.recommender import Request
 from genrec.semantic_ids import SemanticIds
-from tests.prompts.shown import PICTURED, shop_with_pictures, written
+from tests.prompts.shown import PICTURED, png, shop_with_pictures, written
 from tests.prompts.tokenizers import MAKERS
 from tests.small_shop import small_ids, small_renderer
 
@@ -128,26 +128,28 @@ def test_a_share_of_the_prompts_is_blank_and_the_same_in_every_reading(renderer)
 def test_guides_are_of_the_kind_and_look_most_alike_and_are_never_the_item_itself():
     # Two kinds, and in each two looks.
     ids = SemanticIds(np.repeat(np.arange(2, dtype=np.int32), 6)[:, None], (2,))
-    looks_NT = np.array([[1, 1, 2, 3], [3, 2, 1, 1], [1, 2, 3, 1], [5, 5, 5, 1], [5, 1, 5, 5],
-                         [1, 5, 5, 5]] * 2, dtype=np.int32)  # fmt: skip
-    guides, draw = Guides(ids, looks_NT, count=1, noise=0.0), np.random.default_rng(0)
+    look_NF = np.array([[1, 0]] * 3 + [[0.6, 0.8]] * 3, dtype=np.float32)[[*range(6)] * 2]
+    guides, draw = Guides(ids, look_NF, count=1, noise=0.0), np.random.default_rng(0)
     for item, twins in ((0, {1, 2}), (4, {3, 5}), (6, {7, 8}), (9, {10, 11})):
         assert {guides.of(item, draw)[0] for _ in range(30)} == twins
 
 
-@given(codes=st.lists(st.lists(st.integers(0, 3), min_size=4, max_size=4), min_size=3, max_size=8))
-def test_likeness_counts_the_codes_that_two_pictures_share(codes):
-    key_NT = _numbered(np.array(codes, dtype=np.int32))
-    for one in range(len(codes)):
-        for other in range(len(codes)):
-            shared = Counter(codes[one]) & Counter(codes[other])
-            assert np.isin(key_NT[one], key_NT[other]).sum() == shared.total()
+def test_looks_are_alike_by_the_colours_that_pictures_share():
+    red, blue = (250, 0, 0), (0, 0, 250)
+    half = Image.new("RGB", (8, 8), red)
+    half.paste(blue, (0, 0, 4, 8))
+    pictures = [Image.new("RGB", (4, 6), red), Image.new("RGB", (40, 8), blue), half, None]
+    encoded = [picture and png(picture) for picture in pictures]
+    table = pl.DataFrame({"item_id": ["a", "b", "c", "d"], "picture": encoded})
+    look_NF = looks_of(Catalogue(table))
+    alike_NN = [[1, 0, 0.5**0.5, 0], [0, 1, 0.5**0.5, 0], [0.5**0.5, 0.5**0.5, 1, 0], [0] * 4]
+    np.testing.assert_allclose(look_NF @ look_NF.T, alike_NN, atol=0.06)  # scaling blurs the edge
 
 
 def test_noise_makes_some_guides_strangers():
     ids = SemanticIds(np.arange(1000, dtype=np.int32)[:, None], (1000,))
-    looks_NT = np.zeros((1000, 1), dtype=np.int32)
-    guides, draw = Guides(ids, looks_NT, count=4, noise=0.25), np.random.default_rng(0)
+    look_NF = np.zeros((1000, 1), dtype=np.float32)
+    guides, draw = Guides(ids, look_NF, count=4, noise=0.25), np.random.default_rng(0)
     drawn = np.array([guides.of(500, draw) for _ in range(500)])
     assert 0.2 < (np.abs(drawn - 500) > 8).mean() < 0.3
     assert all(len(set(rows)) == 4 and 500 not in rows for rows in drawn.tolist())
@@ -155,7 +157,7 @@ def test_noise_makes_some_guides_strangers():
 
 def test_few_items_give_few_guides():
     ids = SemanticIds(np.zeros((2, 1), dtype=np.int32), (1,))
-    guides = Guides(ids, np.zeros((2, 1), dtype=np.int32), count=5, noise=0.9)
+    guides = Guides(ids, np.zeros((2, 1), dtype=np.float32), count=5, noise=0.9)
     assert {guides.of(1, np.random.default_rng(seed)) for seed in range(9)} == {(0,)}
 
 
