@@ -66,6 +66,10 @@ class TrainingConfig:
     validate_every: int = 500
     """Steps between two validations; the last step always validates."""
 
+    keep: Literal["best", "last"] = "best"
+    """What a run ends with: the weights that validated best, or the last ones, for tasks that the
+    validation does not score, such as drawing."""
+
     checkpoint_every: int = 500
     """Steps between two checkpoints."""
 

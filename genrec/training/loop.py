@@ -34,7 +34,7 @@ class Trained(NamedTuple):
     """The step that validated best."""
 
     best_score: float
-    """What it validated at."""
+    """What it validated at; the step itself where the last weights are kept."""
 
     seconds: float
     """How long this call took; a run that was killed had taken some before."""
@@ -108,10 +108,11 @@ def train(
         if _due(progress, config.validate_every, config):
             with whole_model(model, learner.engine.model), accelerator.autocast():
                 scores = validate(model.eval())
-            better = best.offer(model, score=scores[score], step=progress.step)
+            worth = progress.step if config.keep == "last" else scores[score]
+            better = best.offer(model, score=worth, step=progress.step)
             journal.write(progress.step, {f"validation/{k}": v for k, v in scores.items()})
             shown = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
-            log.info("step %d: %s%s", progress.step, shown, " (best)" if better else "")
+            log.info("step %d: %s%s", progress.step, shown, f" ({config.keep})" if better else "")
             journal.restart_clock()
         if _due(progress, config.checkpoint_every, config):
             checkpoints.save(progress._replace(losses=journal.unwritten), model)

@@ -56,9 +56,9 @@ class Config:
     guides: int = 2
     """Items that guide a picture."""
 
-    temperature: float = 0.8
-    top_p: float = 0.95
-    guidance: float = 2.0
+    temperature: float = 0.4
+    top_p: float = 0.9
+    guidance: float = 1.5
     """How image tokens are sampled; chosen on validation users."""
 
     on: str = "test"

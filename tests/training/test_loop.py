@@ -129,6 +129,19 @@ def test_the_model_ends_with_the_weights_that_validated_best(renderers, tmp_path
     assert norms[1] != norms[2]
 
 
+def test_the_model_ends_with_the_last_weights_where_these_are_to_be_kept(renderers, tmp_path):
+    norms = []
+
+    def validate(model):
+        norms.append(model.lm_head.weight.norm().item())
+        return {"score": -len(norms)}  # the first is best
+
+    model, trained = run(renderers, tmp_path, validate=validate, keep="last")
+    assert (trained.best_step, len(norms)) == (STEPS, 3)
+    assert model.lm_head.weight.norm().item() == pytest.approx(norms[-1])
+    assert norms[-1] != norms[0]
+
+
 def test_only_the_newest_checkpoints_are_kept(renderers, tmp_path):
     run(renderers, tmp_path, keep_checkpoints=2)
     names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
