@@ -135,6 +135,11 @@ class Catalogue:
         return Catalogue(self.table[np.asarray(rows, dtype=np.int64)])
 
 
+def in_words(value: str | float | int) -> str:
+    """Write an attribute as prompts and answers tell it: 9.0 is ``9``."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def _check_type(name: str, dtype: pl.DataType) -> None:
     if name == PICTURE:
         if dtype != pl.Binary:

@@ -3,6 +3,7 @@
 import bisect
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import islice
 from typing import Final, TypeVar
 
 from genrec.prompts.config import Context, PromptConfig
@@ -47,9 +48,10 @@ class HistoryWriter:
         return [*_latest(self._newest_first(request), room), *ahead]
 
     def titles(self, request: Request, room: int) -> list[Piece]:
-        """Write the titles of the latest items, oldest first, each ended by a marker."""
-        latest = request.history[-self._config.history_items :]
-        return _latest(([self._title(row)] for row in reversed(latest)), room)
+        """Write the titles of the latest items that have one, oldest first, each with an end."""
+        titled = (row for row in reversed(request.history) if self._items.has_title(row))
+        latest = islice(titled, self._config.history_items)
+        return _latest(([self._title(row)] for row in latest), room)
 
     def turns(self, request: Request, room: int) -> list[Piece]:
         """Write the latest turns of a dialogue, oldest first, with the IDs of what they name.

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from genrec.data import Catalogue
+from genrec.data.catalogue import in_words
 from genrec.prompts.config import PromptConfig
 from genrec.prompts.pieces import Piece, Tokens
 from genrec.prompts.vocabulary import Vocabulary
@@ -82,16 +83,17 @@ class ItemWriter:
         known = self._catalogue.describe(row, [attribute])
         if attribute not in known:
             raise ValueError(f"the item {self._catalogue.item_ids[row]!r} has no {attribute!r}")
-        return _text(known[attribute])
+        return in_words(known[attribute])
 
     def title(self, row: int) -> str:
         """Tell the attribute that names the item."""
-        if self._config.title not in self._catalogue.attributes:
-            raise ValueError(
-                f"no attribute is called {self._config.title!r}; set prompts.title to the one that "
-                f"names an item: {list(self._catalogue.attributes)}"
-            )
+        self._refuse_without_titles()
         return self.told(row, self._config.title)
+
+    def has_title(self, row: int) -> bool:
+        """Whether the item has the attribute that names it."""
+        self._refuse_without_titles()
+        return bool(self._catalogue.describe(row, [self._config.title]))
 
     def attribute_tokens(self, attribute: str) -> int:
         """How many tokens of an attribute's value are written."""
@@ -132,7 +134,7 @@ class ItemWriter:
         tokens = self._marks(row)
         known = self._catalogue.describe(row, self._attributes)
         for name in self._attributes:
-            value = _text(known[name]) if name in known else self._config.missing
+            value = in_words(known[name]) if name in known else self._config.missing
             if value:
                 tokens += self._key(name)
                 tokens += self._vocabulary.encode(value, max_tokens=self.attribute_tokens(name))
@@ -152,6 +154,13 @@ class ItemWriter:
     def _write_key(self, name: str) -> list[int]:
         return self._vocabulary.encode(self._config.attribute_words.get(name, name))
 
+    def _refuse_without_titles(self) -> None:
+        if self._config.title not in self._catalogue.attributes:
+            raise ValueError(
+                f"no attribute is called {self._config.title!r}; set prompts.title to the one that "
+                f"names an item: {list(self._catalogue.attributes)}"
+            )
+
     def _refuse_unknown_attributes(self) -> None:
         named = {
             *self._config.attributes,
@@ -164,7 +173,3 @@ class ItemWriter:
                 f"prompts name the attributes {unknown}, "
                 f"but the catalogue has {list(self._catalogue.attributes)}"
             )
-
-
-def _text(value: str | float | int) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -19,6 +19,7 @@ from genrec.prompts.known import KnownItems, KnownPast
 from genrec.prompts.render import Renderer, RightAnswer
 from genrec.prompts.tasks import Task, TaskError
 from genrec.prompts.train_log import Bools, TrainLog
+from genrec.prompts.vocabulary import clean
 from genrec.recommender import Request
 
 MOST_FITTING = 3
@@ -247,25 +248,26 @@ class ItemLessons:
 
 
 class DialogueLessons:
-    """One lesson for every item that a recommender is the first to name.
+    """One lesson for every item that a recommender is the first to name, or for all that it says.
 
     A dialogue of a user of the log is read up to where an item is named that the user's held-out
     events are about. Items named before are the history, where a task tells one.
     """
 
     def __init__(self, task: Task, log: TrainLog, dialogues: Sequence[Dialogue]) -> None:
-        if task.target != "item":
+        if task.target not in ("item", "text"):
             raise TaskError(
                 f"the task {task.name!r} reads a dialogue and answers with the target "
-                f"{task.target!r}; dialogues teach to name an 'item'"
+                f"{task.target!r}; dialogues teach to name an 'item' and to say a 'text'"
             )
         self._task = task
         self._dialogues = dialogues
+        find = _first_named if task.target == "item" else _said
         number_of = _numbers(log, dialogues)
         lessons = [
             (number, *lesson)
             for number, dialogue in enumerate(dialogues)
-            for lesson in _first_named(dialogue, log.held_out(number_of.get(dialogue.user)))
+            for lesson in find(dialogue, log.held_out(number_of.get(dialogue.user)))
         ]
         self._lesson_M = np.asarray(lessons, dtype=np.int32).reshape(-1, 3)
 
@@ -275,9 +277,10 @@ class DialogueLessons:
     def read(self, number: int, seed: Sequence[int]) -> Lesson:
         """See :class:`Lessons`."""
         dialogue, turn, item = self._lesson_M[number].tolist()
-        turns = self._dialogues[dialogue].turns[:turn]
-        named = tuple(dict.fromkeys(row for said in turns for row in said.items))
-        return Lesson(Request(task=self._task.name, dialogue=turns, history=named), item)
+        turns, said = self._dialogues[dialogue].turns[:turn], self._dialogues[dialogue].turns[turn]
+        named = tuple(dict.fromkeys(row for before in turns for row in before.items))
+        request = Request(task=self._task.name, dialogue=turns, history=named)
+        return Lesson(request, item if self._task.target == "item" else said.text)
 
 
 def _one_of(words: Sequence[str], draw: np.random.Generator) -> str:
@@ -303,3 +306,12 @@ def _first_named(dialogue: Dialogue, forbidden: set[int]) -> Iterable[tuple[int,
             new = dict.fromkeys(item for item in turn.items if item not in named)
             yield from ((number, item) for item in new)
         named |= set(turn.items)
+
+
+def _said(dialogue: Dialogue, forbidden: set[int]) -> Iterable[tuple[int, int]]:
+    """Yield the turns in which the recommender answers in words; -1 stands where an item would."""
+    for number, turn in enumerate(dialogue.turns):
+        if forbidden & set(turn.items):
+            return
+        if turn.speaker == "recommender" and number > 0 and clean(turn.text):
+            yield number, -1

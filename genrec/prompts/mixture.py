@@ -225,6 +225,9 @@ def tempered(wanted: Mapping[str, float], temperature: float) -> dict[str, int]:
 
 def needs(task: Task) -> str:
     """Say what data a task is made from."""
+    if task.occasion == "dialogue":
+        does = "name items" if task.target == "item" else "answer in words"
+        return f"dialogues in which recommenders {does}"
     sources = {
         "query": "the events' column 'query'",
         "rating": "the events' ratings",
@@ -237,7 +240,6 @@ def needs(task: Task) -> str:
         "description": "items with attributes",
         "attribute": "items with attributes",
         "picture": "items with pictures (and prompts.pictures)",
-        "dialogue": "dialogues in which a recommender names items",
     }
     names = sorted({*task.slots, task.target})
     needed = [sources[name] for name in names if name in sources]

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, NamedTuple, Unpack
+from typing import NamedTuple, Unpack
 
 import torch
 from PIL import Image
@@ -12,15 +12,14 @@ from PIL import Image
 from genrec.data import Catalogue
 from genrec.decoding.drawing import Drawing
 from genrec.prompts import AnswerError
-from genrec.recommender import Ranking, Rater, Recommender, Request, Selector, Subset, Turn
-from genrec.serving.asking import History, choices_for, requests_for
+from genrec.recommender import Ranking, Rater, Recommender, Request, Selector, Subset
+from genrec.serving.asking import Dialogue, History, choices_for, requests_for, talks_for
 from genrec.serving.bundle import load_image_tokenizer
 from genrec.serving.engines import Engine, load_recommender
 from genrec.serving.painting import AS_LIKELY, Drawer, Painter
+from genrec.serving.ratings import read_rating
 from genrec.serving.vllm import VLLMConfig
 from genrec.serving.wishes import Condition, Wishes, choose_subset, with_wishes
-
-Dialogue = Sequence[tuple[Literal["user", "recommender"], str]]
 
 
 class Recommendation(NamedTuple):
@@ -191,7 +190,8 @@ class GenRec:
         """Recommend what a dialogue asks for.
 
         Args:
-            dialogue: Who said what, oldest first, such as ``("user", "Something for rain?")``.
+            dialogue: Who said what, oldest first, such as ``("user", "Something for rain?")``, and
+                where it was about items which: ``("recommender", "This one.", ["item-0017"])``.
             history: What the user had before; for prompts that tell it.
             k: Number of items.
             **wishes: What the answer may name and how it is chosen; see :meth:`recommend`.
@@ -207,11 +207,15 @@ class GenRec:
         **wishes: Unpack[Wishes],
     ) -> list[list[Recommendation]]:
         """Recommend what many dialogues ask for; see :meth:`converse`."""
-        turns = [tuple(Turn(*said) for said in dialogue) for dialogue in dialogues]
-        histories = [()] * len(turns) if histories is None else histories
-        return self._rank(
-            requests_for(self.catalogue, "converse", histories, dialogue=turns), k, wishes
-        )
+        return self._rank(talks_for(self.catalogue, "converse", dialogues, histories), k, wishes)
+
+    def reply(self, dialogue: Dialogue) -> str:
+        """Say in words what comes next in a dialogue; see :meth:`converse`."""
+        return self.reply_many([dialogue])[0]
+
+    def reply_many(self, dialogues: Sequence[Dialogue]) -> list[str]:
+        """Go on with many dialogues; see :meth:`reply`."""
+        return self.recommender.generate(talks_for(self.catalogue, "reply", dialogues))
 
     def subset(self, *, items: Sequence[str] | None = None, **conditions: Condition) -> Subset:
         """Gather a set of items once, to hold many answers to by ``within``.
@@ -373,7 +377,7 @@ class GenRec:
 
     def _rate(self, requests: Sequence[Request], *, likeliest: bool) -> list[float]:
         if not isinstance(self.recommender, Rater):
-            return [_rating(text) for text in self.recommender.generate(requests)]
+            return [read_rating(text) for text in self.recommender.generate(requests)]
         ratings = self.recommender.rate(requests)
         numbers = [rating.likeliest if likeliest else rating.expected for rating in ratings]
         if any(map(math.isnan, numbers)):
@@ -387,12 +391,3 @@ class GenRec:
             Recommendation(self.catalogue.item_ids[item], float(score))
             for item, score in zip(ranking.items, ranking.scores, strict=True)
         ]
-
-
-def _rating(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise AnswerError(
-            f"the model answered {text!r}, which is no rating; was it trained on the task 'rate'?"
-        ) from None

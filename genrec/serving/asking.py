@@ -2,12 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from genrec.data import Catalogue
-from genrec.recommender import Request
+from genrec.recommender import Request, Turn
 
 History = Sequence[str]
+
+Speaker = Literal["user", "recommender"]
+Said = tuple[Speaker, str] | tuple[Speaker, str, History]
+"""Who said what and, where the words speak of items, their raw ids."""
+
+Dialogue = Sequence[Said]
 
 
 def requests_for(
@@ -47,3 +53,19 @@ def rows_of(
     if isinstance(history, str):
         raise TypeError(f"{what} a list of item ids, not the text {history!r}")
     return tuple(catalogue.rows(history))
+
+
+def talks_for(
+    catalogue: Catalogue,
+    task: str,
+    dialogues: Sequence[Dialogue],
+    histories: Sequence[History] | None = None,
+) -> list[Request]:
+    """Write a request per dialogue, with what its user had before where that is known."""
+    turns = [tuple(_turn(catalogue, *said) for said in dialogue) for dialogue in dialogues]
+    histories = [()] * len(turns) if histories is None else histories
+    return requests_for(catalogue, task, histories, dialogue=turns)
+
+
+def _turn(catalogue: Catalogue, speaker: Speaker, text: str, items: History = ()) -> Turn:
+    return Turn(speaker, text, rows_of(catalogue, items, what="a turn names"))

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from genrec.prompts import AnswerError
 from genrec.recommender import Rating
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -78,6 +79,20 @@ class Calibration:
         expected_E = np.where(answers_E, share_ES @ scale_S, np.nan)
         likeliest_E = np.where(answers_E, scale_S[share_ES.argmax(axis=1)], np.nan)
         return list(map(Rating, expected_E.tolist(), likeliest_E.tolist()))
+
+
+def read_rating(text: str) -> float:
+    """Read a rating that was answered in words.
+
+    Raises:
+        AnswerError: When it is none.
+    """
+    try:
+        return float(text)
+    except ValueError:
+        raise AnswerError(
+            f"the model answered {text!r}, which is no rating; was it trained on the task 'rate'?"
+        ) from None
 
 
 def fit_calibration(

@@ -98,6 +98,14 @@ def test_titles_stand_for_items_and_are_told_apart():
     assert "red phone[EOC] blue case[EOC]" in text
 
 
+def test_items_without_a_title_are_passed_over():
+    renderer = renderer_of(title="brand")  # the item 2 has none
+    request = Request(task="titles_to_item", history=(0, 1, 2))
+    assert "Acme[EOC] Bolt[EOC]" in written(renderer, renderer.render(request))
+    renderer = renderer_of(title="brand", history_items=1)
+    assert "Bolt[EOC]" in written(renderer, renderer.render(request))
+
+
 TALK = (
     Turn("user", "Something for a dark room?"),
     Turn("recommender", "How about this?", (2, 5)),
@@ -110,6 +118,17 @@ def test_a_dialogue_tells_who_speaks_and_which_items_are_named():
     text = written(renderer, renderer.render(Request(task="converse", dialogue=TALK)))
     assert text.index("User: Something") < text.index("Recommender: How about this?<a_0><b_2>")
     assert "this?<a_0><b_2><a_1><b_2> User: Greener, please." in text
+
+
+def test_an_answer_in_words_names_items_as_they_were_said():
+    renderer = renderer_of()
+    example = renderer.render(
+        Request(task="reply", dialogue=TALK), answer="Then the green case <a_1>"
+    )
+    assert "this?<a_0><b_2><a_1><b_2> User: Greener, please." in written(renderer, example)
+    vocabulary = renderer.vocabulary
+    assert not set(example.answer.tolist()) & set(vocabulary.new_tokens)
+    assert example.answer[-1] == vocabulary.eos
 
 
 def test_the_latest_turns_are_kept():

@@ -42,14 +42,17 @@ def shop(**columns):
     return Dataset(catalogue, Interactions.from_table(pl.DataFrame(rows), catalogue), "shop")
 
 
-def mixture(task, *, dataset=None, config=None, every_position=False, candidates=4, own=None):
+def mixture(
+    task, *, dataset=None, config=None, every_position=False, candidates=4, own=None,
+    dialogues=DIALOGUES,
+):  # fmt: skip
     dataset = dataset or shop()
     renderer = small_renderer(dataset, config=config)
     if own is not None:
         renderer.tasks[own.name] = own
     return Mixture(
         dataset=dataset, train=leave_one_out(dataset.interactions).train, renderer=renderer,
-        weights={task: 1.0}, every_position=every_position, dialogues=DIALOGUES,
+        weights={task: 1.0}, every_position=every_position, dialogues=dialogues,
         config=MixtureConfig(candidates=candidates),
     )  # fmt: skip
 
@@ -198,6 +201,28 @@ def test_a_dialogue_teaches_what_the_recommender_is_the_first_to_name():
     # Item 0 was named before. The second dialogue names a held-out item of its user; in the third
     # nothing was said before.
     assert told == [(1, (0,), 1), (1, (0,), 2), (3, (0, 1, 2), 4)]
+
+
+def test_a_dialogue_teaches_what_the_recommender_says():
+    learnt = lessons(mixture("reply"))
+    told = [(len(one.request.dialogue), one.request.history, one.answer) for one in learnt]
+    # Not what ann hears about an item that is held out; a welcome answers nobody.
+    assert told == [
+        (1, (0,), "Then take the red case or the lamp"),
+        (3, (0, 1, 2), "And the blue case with it"),
+    ]
+
+
+def test_silence_teaches_nothing():
+    talk = Dialogue((Turn("user", "Hello"), Turn("recommender", " \u200b", (2,))))
+    with pytest.raises(TaskError, match=r"for reply, .* dialogues in which recommenders answer"):
+        mixture("reply", dialogues=(talk,))
+
+
+def test_dialogues_teach_no_ratings():
+    own = Task(name="mood", version=1, answer="rating", prompts=("How glad is {dialogue}",))
+    with pytest.raises(TaskError, match="target 'rating'; dialogues teach to name an 'item'"):
+        mixture("mood", own=own)
 
 
 def test_what_is_told_of_a_history_is_read_from_its_events():

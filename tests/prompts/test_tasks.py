@@ -5,7 +5,7 @@ from genrec.prompts import Task, TaskError, Tasks
 
 def test_the_package_brings_the_tasks_of_unimp_p5_and_lc_rec():
     assert set(Tasks.load()) == {
-        "recommend", "direct", "search", "rate", "select", "converse", "imagine",
+        "recommend", "direct", "search", "rate", "select", "converse", "reply", "imagine",
         "imagine_directly", "item_to_picture",
         "explain", "explain_hint", "explain_rated", "summarize", "preference",
         "title_to_item", "item_to_title", "description_to_item", "picture_to_item", "attribute",
@@ -93,6 +93,7 @@ def test_the_phrasings_of_a_task_all_ask_with_its_inputs(name):
         ("attribute", "item", "attribute"),
         ("picture_to_item", "item", "item"),
         ("converse", "dialogue", "item"),
+        ("reply", "dialogue", "text"),
     ],
 )
 def test_slots_and_target_say_what_an_example_is_made_of(name, occasion, target):

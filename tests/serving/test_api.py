@@ -182,6 +182,21 @@ def test_a_dialogue_asks_for_items(rec):
     assert "sku-4" not in named(rec.converse(talk, ["sku-4"], k=12))
 
 
+def test_items_that_were_spoken_of_stand_in_the_prompt(rec):
+    talk = [("user", "I have this.", ["sku-4"]), ("recommender", "And?")]
+    bare = [("user", "I have this."), ("recommender", "And?")]
+    assert rec.converse(talk, k=12) != rec.converse(bare, k=12)
+    with pytest.raises(DataError, match="sku-99"):
+        rec.converse([("user", "This?", ["sku-99"])])
+
+
+def test_a_dialogue_goes_on(rec):
+    talk = [("user", "I need a lamp."), ("recommender", "Red or blue?"), ("user", "Blue.")]
+    first, second = rec.reply_many([talk, talk[:1]])
+    assert isinstance(first, str)
+    assert rec.reply(talk[:1]) == second
+
+
 def test_reviews_are_summed_up(rec):
     assert isinstance(rec.summarize("a fine red lamp"), str)
 
