@@ -14,19 +14,11 @@ from genrec.eval.harness import evaluate
 from genrec.eval.hybrid import HybridConfig, HybridRecommender, tune_hybrid
 from genrec.eval.intervals import Comparison, Interval, bootstrap, compare
 from genrec.eval.item_knn import ItemKNNConfig, ItemKNNRecommender, tune_item_knn
+from genrec.eval.item_questions import ItemQuestions, sample_items
 from genrec.eval.kinds import ProtocolError
 from genrec.eval.leaks import LeakError
 from genrec.eval.peeking import refuse_peeking
-from genrec.eval.questions import (
-    RANKING_TASKS,
-    TASKS,
-    Question,
-    Questions,
-    Task,
-    TaskError,
-    rated_requests,
-    sample_users,
-)
+from genrec.eval.questions import Question, Questions, rated_requests, sample_users
 from genrec.eval.ranking import hit_rate_at, mrr_at, ndcg_at, recall_at
 from genrec.eval.ranking_file import RankingFile
 from genrec.eval.report import summarize, write_report
@@ -36,8 +28,11 @@ from genrec.eval.seeds import across_seeds, mean_of_runs
 from genrec.eval.slices import slice_results
 from genrec.eval.stress import STRESSES, put_under_stress
 from genrec.eval.table import text_table
+from genrec.eval.tasks import DIALOGUE_TASKS, ITEM_TASKS, RANKING_TASKS, TASKS, Task, TaskError
 
 __all__ = [
+    "DIALOGUE_TASKS",
+    "ITEM_TASKS",
     "RANKING_TASKS",
     "STRESSES",
     "TASKS",
@@ -51,6 +46,7 @@ __all__ = [
     "Interval",
     "ItemKNNConfig",
     "ItemKNNRecommender",
+    "ItemQuestions",
     "LeakError",
     "MeanRatingConfig",
     "MeanRatingRecommender",
@@ -78,6 +74,7 @@ __all__ = [
     "read_report",
     "recall_at",
     "refuse_peeking",
+    "sample_items",
     "sample_users",
     "slice_results",
     "summarize",

@@ -14,7 +14,8 @@ import numpy as np
 from genrec.data import Dataset, Split, sample_events
 from genrec.eval.harness import evaluate
 from genrec.eval.intervals import Floats, Ints
-from genrec.eval.questions import RANKING_TASKS, RATING_TASKS, Bools
+from genrec.eval.questions import Bools
+from genrec.eval.tasks import RANKING_TASKS, RATING_TASKS
 from genrec.eval.top_items import tie_breaks
 from genrec.recommender import Ranking, Request, refuse_preferences
 

@@ -8,17 +8,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from genrec.data import Dataset, Split
+from genrec.data import Dataset, Dialogue, Split
 from genrec.eval.asking import ALONE, Recorded
+from genrec.eval.dialogues import evaluate_dialogues
 from genrec.eval.efficiency import Efficiency, measure_efficiency
 from genrec.eval.harness import evaluate
 from genrec.eval.intervals import Ints
+from genrec.eval.item_questions import sample_items
 from genrec.eval.methods import METHODS, make_method
 from genrec.eval.processes import Processes
-from genrec.eval.questions import RANKING_TASKS, TASKS, Task, sample_users
+from genrec.eval.questions import Questions, sample_users
 from genrec.eval.results import Results, TaskResults
 from genrec.eval.stress import Make, Stressed, check_stresses, put_under_stress
 from genrec.eval.table import main_metric
+from genrec.eval.tasks import DIALOGUE_TASKS, RANKING_TASKS, TASKS, Task, TaskError, check_tasks
 from genrec.recommender import Recommender, Request
 from genrec.semantic_ids import SemanticIds
 
@@ -35,6 +38,16 @@ class ContestConfig:
 
     candidates: int = 10
     """How many items the tasks direct and select choose among."""
+
+    items: int = 0
+    """Tasks about items ask about so many, drawn by the seed; 0 takes all."""
+
+    title: str = "title"
+    """The attribute that names items, for tasks that do: the prompts.title of the model."""
+
+    attributes: tuple[str, ...] = ()
+    """What the task attribute asks for, such as the prompts.attributes of the model; empty takes
+    all of the catalogue's."""
 
     users: int = 0
     """Predict the events of so many users, drawn by the seed; 0 takes all."""
@@ -58,6 +71,7 @@ class ContestConfig:
     """Decides who is asked about, and what stress spoils."""
 
     def __post_init__(self) -> None:
+        check_tasks(self.tasks)
         check_stresses(self.stresses)
 
 
@@ -103,6 +117,7 @@ def contest(
     split: Split,
     config: ContestConfig,
     *,
+    dialogues: Sequence[Dialogue] = (),
     ids: SemanticIds | None = None,
     is_stressed: bool = False,
     processes: Processes = ALONE,
@@ -116,6 +131,7 @@ def contest(
         dataset: The data.
         split: What it learned from; the test events are predicted.
         config: What is asked.
+        dialogues: Held-out talks, for tasks about them.
         ids: Semantic IDs to score hits of beside hits of items.
         is_stressed: Whether it is put under stress.
         processes: Who shares the work.
@@ -125,10 +141,19 @@ def contest(
     home = None if config.answers is None else config.answers / name
     recommender, options = contender.recommender, _options(contender, split, config)
     options |= {"ids": ids, "processes": processes, "progress": progress}
+    tasks = [task for task in config.tasks if task in contender.tasks]
     results = evaluate(
         recommender, dataset, events, answers=home and home / "at-ease",
-        tasks=[task for task in config.tasks if task in contender.tasks], **options,
+        tasks=[task for task in tasks if task not in DIALOGUE_TASKS],
+        items=sample_items(dataset.catalogue, config.items, seed=config.seed), **options,
     )  # fmt: skip
+    if talking := [task for task in tasks if task in DIALOGUE_TASKS]:
+        talked = evaluate_dialogues(
+            recommender, dialogues, dataset.catalogue, tasks=talking, k=config.k, ids=ids,
+            answers=home and home / "dialogues", processes=processes, progress=progress,
+            about=contender.identity, text_scorers=options["text_scorers"],
+        )  # fmt: skip
+        results = Results({**results.tasks, **talked.tasks})
     if isinstance(recommender, Recorded):  # it can be asked nothing else
         return Contest(results, ())
     if config.timed:
@@ -158,6 +183,20 @@ def baselines(
             yield name, Contender(recommender=made, tasks=METHODS[name].tasks, identity=identity)
 
 
+def refuse_unanswered(methods: Mapping[str, Contender], config: ContestConfig) -> None:
+    """Refuse tasks that no method answers, before any is asked.
+
+    Raises:
+        TaskError: At the first such task.
+    """
+    for task in config.tasks:
+        if not any(task in method.tasks for method in methods.values()):
+            raise TaskError(
+                f"nothing here answers {task!r}, neither a model nor a baseline; leave the task "
+                "out, or name a model that learned it"
+            )
+
+
 def known_optimum(dataset: Dataset) -> Contender | None:
     """Open the toy shop that data are of again; other data have no known optimum."""
     if "toy_shop" not in dataset.info.get("source", ""):
@@ -179,6 +218,7 @@ def _options(contender: Contender, split: Split, config: ContestConfig) -> dict[
         scorers.append(BertScore(config.bert_score))
     return {
         "k": config.k, "candidates": config.candidates, "train": split.train,
+        "title": config.title, "attributes": config.attributes,
         "about": contender.identity, "text_scorers": scorers,
     }  # fmt: skip
 
@@ -199,8 +239,12 @@ def _time(
 
 
 def _about(results: Results, events: Ints) -> Results:
-    """Keep the answers about some events."""
-    kept = {t: result.where(np.isin(result.event_E, events)) for t, result in results.tasks.items()}
+    """Keep the answers about some events; tasks about anything else are left out."""
+    kept = {
+        task: result.where(np.isin(result.event_E, events))
+        for task, result in results.tasks.items()
+        if isinstance(result.questions, Questions)
+    }
     return Results(kept)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from genrec.eval.questions import RANKING_TASKS
+from genrec.eval.tasks import RANKING_TASKS
 from genrec.eval.top_items import tie_breaks, top_items
 from genrec.recommender import Ranking, Request
 

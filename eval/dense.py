@@ -9,6 +9,7 @@ from pathlib import Path
 
 from genrec.eval.content_knn import Features, unit_rows
 from genrec.eval.lexical import queries_of
+from genrec.eval.tasks import QUERY_TASKS
 from genrec.eval.top_items import tie_breaks, top_items
 from genrec.recommender import Ranking, Request
 
@@ -36,7 +37,7 @@ class DenseRecommender:
     items and queries. Items without features (all 0) fit no query; the history is not looked at.
     """
 
-    tasks = ("search",)
+    tasks = QUERY_TASKS
 
     def __init__(
         self,

@@ -14,11 +14,11 @@ from genrec.eval.plots import (
     plot_latency,
     plot_reliability,
 )
-from genrec.eval.questions import TEXT_TASKS
 from genrec.eval.ratings import reliability
 from genrec.eval.results import Rated
 from genrec.eval.stress import Stressed
 from genrec.eval.table import number
+from genrec.eval.tasks import kind_of_answer
 
 
 class Entry(NamedTuple):
@@ -59,7 +59,7 @@ def task_blocks(task: str, findings: Findings, colours: Mapping[str, str]) -> li
     blocks = []
     if task in findings.beyond:
         blocks.append(_beyond(task, findings, colours))
-    if task in TEXT_TASKS:
+    if kind_of_answer(task) == "text":
         blocks.append(_riches(task, findings, colours))
     if task in findings.slices:
         blocks += _slices(task, findings, colours)

@@ -1,4 +1,4 @@
-"""One protocol for all: ask a recommender about held-out events, and score what it answers.
+"""One protocol for all: ask a recommender about held-out events or about items, and score answers.
 
 Rankings are over the whole catalogue, never over sampled candidates, which order models differently
 (https://doi.org/10.1145/3394486.3403226); the task ``direct`` alone is about candidates. A hit is
@@ -15,11 +15,13 @@ from genrec.data import Dataset
 from genrec.eval.answer_log import AnswerLog
 from genrec.eval.asking import ALONE, Asking, Recorded, Rewrite, ask
 from genrec.eval.intervals import Ints
+from genrec.eval.item_questions import ItemQuestions
 from genrec.eval.kinds import Kind, kind_of
 from genrec.eval.leaks import refuse_leaks
 from genrec.eval.processes import Processes
 from genrec.eval.questions import Asked, Bools, Questions
 from genrec.eval.results import Results, TaskResults
+from genrec.eval.tasks import ITEM_TASKS
 from genrec.eval.texts import TextScorer
 from genrec.recommender import Recommender
 from genrec.semantic_ids import SemanticIds
@@ -36,6 +38,9 @@ def evaluate(
     train: Bools | None = None,
     exclude_history: bool = True,
     candidates: int = 10,
+    items: Ints | None = None,
+    title: str = "title",
+    attributes: Sequence[str] = (),
     ids: SemanticIds | None = None,
     text_scorers: Sequence[TextScorer] = (),
     rewrite: Rewrite | None = None,
@@ -44,7 +49,7 @@ def evaluate(
     processes: Processes = ALONE,
     progress: bool = False,
 ) -> Results:
-    """Ask a recommender about held-out events and score its answers.
+    """Ask a recommender about held-out events, or about items, and score its answers.
 
     The request for an event holds everything that the same user did before it. Items that are not
     in the catalogue, or that the request forbids, count as ``invalid``: they take a place and are
@@ -55,13 +60,19 @@ def evaluate(
         recommender: Anything that follows the protocol, or answers that were given before.
         dataset: The data that the events are of.
         events: Rows of the interactions to predict, such as ``split.test``.
-        tasks: Some of ``questions.TASKS``; each is scored on the events that have what it needs.
+        tasks: Some of ``tasks.TASKS``; each is scored on the events, or on the items where it is
+            about items, that have what it needs. Those about dialogues are for
+            :func:`~genrec.eval.evaluate_dialogues`.
         k: Length of the rankings to ask for.
         batch_size: Requests per call of the recommender, which may split them further.
         train: Which events the recommender learned from, to check that no target is among them.
         exclude_history: Whether requests exclude the items of their history, as is usual for
             Amazon's data, where nobody reviews an item twice.
         candidates: How many items ``direct`` and ``select`` choose among.
+        items: Rows of the items that tasks about items ask about; all when left out.
+        title: The attribute that names items, for tasks that do.
+        attributes: What ``attribute`` asks for; all that the catalogue has when left out. A model
+            whose prompts tell some of them (``prompts.attributes``) can be asked for no other.
         ids: The items' semantic IDs, to score hits of IDs beside hits of items.
         text_scorers: Further scores of texts, such as :class:`~genrec.eval.bert_score.BertScore`.
         rewrite: Changes requests on their way to the recommender; see ``stress``.
@@ -82,14 +93,22 @@ def evaluate(
     refuse_leaks(dataset.interactions, events, train)
     log = None
     if answers is not None:
-        settings = {"k": k, "exclude_history": exclude_history, "candidates": candidates}
+        settings = {
+            "k": k, "exclude_history": exclude_history, "candidates": candidates, "title": title,
+            "attributes": list(attributes),
+        }  # fmt: skip
         log = AnswerLog(answers, {"dataset": dataset.fingerprint, **settings, **(about or {})})
     how = Asking(batch_size, progress, rewrite, log, processes)
     results = {}
     for task in tasks:
-        asked = Questions.about(
-            dataset, events, task, exclude_history=exclude_history, candidates=candidates
-        )
+        asked: Asked
+        if task in ITEM_TASKS:
+            asked = ItemQuestions.about(dataset, task, items, title=title, attributes=attributes)
+        else:
+            asked = Questions.about(
+                dataset, events, task, exclude_history=exclude_history, candidates=candidates,
+                title=title,
+            )  # fmt: skip
         kind = kind_of(task, k=k, ids=ids, text_scorers=text_scorers)
         results[task] = score(recommender, asked, kind, k=k, how=how)
     return Results(results)

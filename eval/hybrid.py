@@ -12,8 +12,9 @@ import numpy as np
 
 from genrec.data import Dataset, Split, sample_events
 from genrec.eval.intervals import Floats, Ints
-from genrec.eval.questions import RANKING_TASKS, Questions
+from genrec.eval.questions import Questions
 from genrec.eval.ranking import MISSED, ndcg_at
+from genrec.eval.tasks import RANKING_TASKS
 from genrec.recommender import Ranking, Recommender, Request
 
 log = logging.getLogger(__name__)

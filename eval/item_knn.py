@@ -18,7 +18,8 @@ import numpy as np
 from genrec.data import Dataset, Split
 from genrec.eval.baselines import popularity
 from genrec.eval.harness import evaluate
-from genrec.eval.questions import RANKING_TASKS, Bools
+from genrec.eval.questions import Bools
+from genrec.eval.tasks import RANKING_TASKS
 from genrec.eval.top_items import tie_breaks, top_items
 from genrec.optional import require
 from genrec.recommender import Ranking, Request

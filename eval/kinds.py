@@ -10,12 +10,19 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 import numpy as np
 
 from genrec.eval.intervals import Floats, Statistics
-from genrec.eval.questions import RATING_TASKS, TEXT_TASKS, Asked, Question
+from genrec.eval.questions import Asked, Question
 from genrec.eval.ranking import CUTOFFS, MISSED, auc, ranking_statistics
 from genrec.eval.ratings import parse_rating, rating_statistics
 from genrec.eval.results import Chosen, Ranked, Rated, Written
 from genrec.eval.selections import selection_statistics
-from genrec.eval.texts import TextScorer, hint_scores, text_figures, text_statistics
+from genrec.eval.tasks import FACT_TASKS, kind_of_answer
+from genrec.eval.texts import (
+    TextScorer,
+    exact_scores,
+    hint_scores,
+    text_figures,
+    text_statistics,
+)
 from genrec.recommender import Ranking, Rater, Rating, Recommender, Request, Selector
 from genrec.semantic_ids import SemanticIds
 
@@ -70,11 +77,12 @@ def kind_of(
         ids: Semantic IDs, to score those too where items share them.
         text_scorers: Further scores of texts.
     """
-    if task in RATING_TASKS:
+    kind = kind_of_answer(task)
+    if kind == "rating":
         return Ratings()
-    if task in TEXT_TASKS:
-        return Texts(tuple(text_scorers))
-    if task == "select":
+    if kind == "text":
+        return Texts(tuple(text_scorers), is_fact=task in FACT_TASKS)
+    if kind == "choice":
         return Choices()
     return Rankings(k, ids, is_among_candidates=task == "direct")
 
@@ -227,6 +235,8 @@ class Texts:
     """Words."""
 
     scorers: tuple[TextScorer, ...] = ()
+    is_fact: bool = False
+    """Whether an answer is right or wrong, as a title is."""
 
     def ask(self, recommender: Recommender, requests: Sequence[Request]) -> list[str]:
         """See :class:`Kind`."""
@@ -248,6 +258,8 @@ class Texts:
             answers.append(answer)
             hints.append(question.request.hint)
         others: dict[str, Floats] = hint_scores(answers, hints)
+        if self.is_fact:
+            others["exact-match"] = exact_scores(answers, references)
         for scorer in self.scorers:
             others |= scorer(answers, references)
         return Scored(

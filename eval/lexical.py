@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from genrec.eval.intervals import Floats
+from genrec.eval.tasks import QUERY_TASKS
 from genrec.eval.top_items import tie_breaks, top_items
 from genrec.optional import require
 from genrec.recommender import Ranking, Request
@@ -45,7 +46,7 @@ class BM25Recommender:
     follow by popularity; the history is not looked at.
     """
 
-    tasks = ("search",)
+    tasks = QUERY_TASKS
 
     def __init__(
         self,

@@ -24,8 +24,8 @@ from genrec.eval.dense import DenseConfig, DenseRecommender
 from genrec.eval.factorization import ALSConfig, ALSRecommender, tune_als
 from genrec.eval.item_knn import ItemKNNConfig, ItemKNNRecommender, tune_item_knn
 from genrec.eval.lexical import BM25Config, BM25Recommender
-from genrec.eval.questions import RANKING_TASKS, RATING_TASKS
 from genrec.eval.sasrec.config import SASRecSettings
+from genrec.eval.tasks import QUERY_TASKS, RANKING_TASKS, RATING_TASKS
 from genrec.eval.templates import TemplateConfig, TemplateRecommender, tune_templates
 from genrec.recommender import Recommender
 
@@ -127,8 +127,8 @@ METHODS: Final[dict[str, Method]] = {
     "content_knn": Method(RANKING_TASKS, _content_knn, ContentKNNConfig),
     "als": Method(RANKING_TASKS, _als, ALSConfig),
     "sasrec": Method(RANKING_TASKS, _sasrec, SASRecSettings),
-    "bm25": Method(("search",), _bm25, BM25Config),
-    "dense": Method(("search",), _dense, DenseConfig),
+    "bm25": Method(QUERY_TASKS, _bm25, BM25Config),
+    "dense": Method(QUERY_TASKS, _dense, DenseConfig),
     "templates": Method(TemplateRecommender.tasks, _templates, TemplateConfig),
     "global_mean": Method(RATING_TASKS, _global_mean),
     "mean_rating": Method(("rate",), _mean_rating, MeanRatingConfig),

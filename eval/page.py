@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from genrec.eval.details import Block, cost_block, plot_calibration, stress_block, task_blocks
-from genrec.eval.dialogues import CONVERSE
 from genrec.eval.findings import Findings
 from genrec.eval.intervals import Comparison, Interval
 from genrec.eval.plots import plot_at_k, plot_intervals
-from genrec.eval.questions import RANKING_TASKS, RATING_TASKS, TEXT_TASKS
 from genrec.eval.results import Ranked, TaskResults
 from genrec.eval.showcase import Showcase, WrittenText, showcase, written_texts
 from genrec.eval.table import number, shown_metrics
+from genrec.eval.tasks import CONVERSE, RANKING_TASKS, REPLY, kind_of_answer
 from genrec.figures import GREY, PALETTE, stylesheet
 from genrec.optional import require
 
@@ -31,8 +30,17 @@ _HEADINGS: Final = {
     "explain": "Explanations",
     "explain_rated": "Explanations of a rating",
     "explain_hint": "Explanations with a word as hint",
-    CONVERSE: "What a dialogue asks for",
     "summarize": "Summaries of reviews",
+    "query_to_item": "Items that a query leads to",
+    "titles_to_item": "What comes next, told by titles",
+    "history_to_title": "The title of what comes next",
+    "title_to_item": "Items found by their titles",
+    "description_to_item": "Items found by what is known of them",
+    "picture_to_item": "Items found by their pictures",
+    "item_to_title": "Titles told by items",
+    "attribute": "Attributes told by items",
+    CONVERSE: "What a dialogue asks for",
+    REPLY: "What is said next in a dialogue",
 }
 
 
@@ -71,6 +79,9 @@ class Section(NamedTuple):
     task: str
     heading: str
     requests: int
+    unit: str
+    """What is drawn together for intervals and tests."""
+
     columns: list[str]
     main: str
     """The metric that comparisons and shares are about."""
@@ -158,12 +169,13 @@ def _section(task: str, findings: Findings, colours: Mapping[str, str]) -> Secti
     columns = shown_metrics(metrics, task)
     main = findings.main(task)
     texts = []
-    if task in TEXT_TASKS and findings.subject in found:
+    if kind_of_answer(task) == "text" and findings.subject in found:
         texts = written_texts(found[findings.subject], findings.dataset, count=_TEXTS_SHOWN)
     return Section(
         task=task,
         heading=_HEADINGS[task],
         requests=len(next(iter(found.values())).event_E),
+        unit=next(iter(found.values())).questions.unit,
         columns=columns,
         main=main,
         rows=_rows(task, findings, colours, columns=columns, main=main),
@@ -224,15 +236,16 @@ def _told(name: str, result: TaskResults) -> str:
 
 def _plots(task: str, findings: Findings, colours: Mapping[str, str]) -> list[str]:
     metrics = {name: result.metrics for name, result in findings.of(task).items()}
-    if task in (*RANKING_TASKS, CONVERSE):
+    kind = kind_of_answer(task)
+    if kind == "ranking":
         return [plot_at_k(metric, metrics, colours) for metric in ("hr", "ndcg")]
-    if task in RATING_TASKS:
+    if kind == "rating":
         calibration = plot_calibration(task, findings, colours)
         errors = [] if len(metrics) == 1 else [_plot("rmse", metrics, colours)]
         return [*errors, *([] if calibration is None else [calibration])]
     if len(metrics) == 1:
         return []
-    names = ("bleu-4", "rouge-l") if task in TEXT_TASKS else ("precision", "f1")
+    names = ("bleu-4", "rouge-l") if kind == "text" else ("precision", "f1")
     return [_plot(name, metrics, colours) for name in names]
 
 

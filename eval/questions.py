@@ -1,36 +1,30 @@
 """What a recommender is asked about held-out events."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, Protocol, get_args
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 import numpy as np
 import polars as pl
 
 from genrec.data import Dataset, Interactions
+from genrec.data.catalogue import in_words
+from genrec.data.errors import did_you_mean
 from genrec.data.interactions import EXTRAS
 from genrec.eval.intervals import Ints
 from genrec.eval.leaks import LeakError, name_of
+from genrec.eval.tasks import (
+    DIALOGUE_TASKS,
+    ITEM_TASKS,
+    QUERY_TASKS,
+    TITLED_TASKS,
+    TaskError,
+    check_tasks,
+)
 from genrec.recommender import Request
 
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
-
-RANKING_TASKS = ("recommend", "search", "direct")
-"""Tasks that are answered by a ranking of items."""
-
-RATING_TASKS = ("rate", "preference")
-"""Tasks that are answered by a rating."""
-
-TEXT_TASKS = ("explain", "explain_rated", "explain_hint", "summarize")
-"""Tasks that are answered by a text."""
-
-Task = Literal[
-    "recommend", "search", "direct", "select", "rate", "preference", "explain", "explain_rated",
-    "explain_hint", "summarize",
-]  # fmt: skip
-TASKS: tuple[Task, ...] = get_args(Task)
-"""All tasks that can be scored on events; ``dialogues.CONVERSE`` is scored on dialogues."""
 
 MOST_FITTING = 3
 """Of the candidates of a selection, at most so many fit (UniMP, appendix A.2)."""
@@ -39,7 +33,7 @@ _HINT_WORDS = 30
 """Hints are among so many first words of a text, as an answer's end may be cut off."""
 
 _NEEDED = {
-    "search": ("query",),
+    **dict.fromkeys(QUERY_TASKS, ("query",)),
     "rate": ("rating",),
     "preference": ("text", "rating"),
     "explain": ("text",),
@@ -48,24 +42,27 @@ _NEEDED = {
     "summarize": ("text", "summary"),
 }
 
+NO_ITEM: Final = -1
+"""The target of a question that is about no item."""
 
-class TaskError(ValueError):
-    """A task is unknown, or the data cannot carry it."""
+Unit = Literal["user", "item", "dialogue"]
 
 
 class Question(NamedTuple):
-    """A request about a held-out event, and the right answer to it."""
+    """A request about a held-out event, an item or a dialogue, and the right answer to it."""
 
     event: int
     request: Request
     target: int
-    """The item of the event: the one to rank first, to rate, or to explain."""
+    """The item that it is about: the one to rank first, to rate, or to tell of; ``NO_ITEM`` for
+    none."""
 
     rating: float
     """What the user gave it; NaN where there is none."""
 
     text: str
-    """What the user wrote about it, or for ``summarize`` its summary; empty for nothing."""
+    """What is to be said: what the user wrote about it, its summary or its title; empty for
+    nothing."""
 
     fitting: tuple[int, ...] = ()
     """The candidates that are right, where there are candidates."""
@@ -82,6 +79,16 @@ class Asked(Protocol):
     @property
     def event_E(self) -> Ints:
         """What each question is about, by number: what runs are paired by."""
+        ...
+
+    @property
+    def unit(self) -> Unit:
+        """What stands for a user in ``user_E``: what is drawn together, as it is alike."""
+        ...
+
+    @property
+    def protocol(self) -> Mapping[str, Any]:
+        """How it is asked, by the names of the parameters of ``evaluate``."""
         ...
 
     @property
@@ -107,7 +114,7 @@ class Asked(Protocol):
         ...
 
     def user_name(self, question: Question) -> str:
-        """Tell the raw id of the user of a question."""
+        """Tell the raw id of the user of a question, or what it is about where it is of nobody."""
         ...
 
 
@@ -127,6 +134,9 @@ class Questions:
     """How many items ``direct`` and ``select`` choose among: the right ones, and others that the
     user never meets, drawn by the event's number and so the same for all methods."""
 
+    title: str = "title"
+    """The attribute that names items, for tasks that do."""
+
     @classmethod
     def about(
         cls,
@@ -136,26 +146,45 @@ class Questions:
         *,
         exclude_history: bool = True,
         candidates: int = 10,
+        title: str = "title",
     ) -> "Questions":
         """Keep the events that have what the task needs, such as a query, a rating, or a text.
 
         Raises:
-            TaskError: When the task is unknown, or no event has what it needs.
+            TaskError: When the task is unknown or not about events, or no event has what it needs.
         """
-        if task not in TASKS:
-            raise TaskError(f"there is no task {task!r}; there are {', '.join(TASKS)}")
+        check_tasks([task])
+        if task in (*ITEM_TASKS, *DIALOGUE_TASKS):
+            about = "items" if task in ITEM_TASKS else "dialogues; call evaluate_dialogues"
+            raise TaskError(f"{task!r} is no question about events, but about {about}")
         events = np.asarray(events, dtype=np.int64)
-        askable = events[_has_what_it_needs(dataset.interactions, events, task)]
-        if len(events) and not len(askable):
-            needed = " and ".join(f"a {name}" for name in _NEEDED[task])
+        able_E = _has_what_it_needs(dataset.interactions, events, task)
+        needed = [f"a {name}" for name in _NEEDED.get(task, ())]
+        if task in TITLED_TASKS:
+            titled_N = has_attribute(dataset, title, task)
+            if task == "history_to_title":
+                able_E &= titled_N[dataset.interactions.item[events]]
+                needed.append(f"an item with a {title}")
+        if len(events) and not able_E.any():
             raise TaskError(
-                f"no event of {dataset.name} has {needed}, so {task!r} cannot be scored; "
-                "leave the task out"
+                f"no event of {dataset.name} has {' and '.join(needed)}, so {task!r} cannot be "
+                "scored; leave the task out"
             )
-        return cls(dataset, task, askable, exclude_history, candidates)
+        return cls(dataset, task, events[able_E], exclude_history, candidates, title)
 
     def __len__(self) -> int:
         return len(self.event_E)
+
+    @property
+    def unit(self) -> Unit:
+        """See :class:`Asked`."""
+        return "user"
+
+    @property
+    def protocol(self) -> Mapping[str, Any]:
+        """See :class:`Asked`."""
+        told = {"exclude_history": self.exclude_history, "candidates": self.candidates}
+        return told | ({"title": self.title} if self.task in TITLED_TASKS else {})
 
     @property
     def user_E(self) -> Ints:
@@ -178,12 +207,11 @@ class Questions:
 
     def __iter__(self) -> Iterator[Question]:
         interactions, task = self.dataset.interactions, self.task
-        written = "summary" if task == "summarize" else "text"
         for event in self.event_E.tolist():
             item, rating = int(interactions.item[event]), float(interactions.rating[event])
             fitting, candidates = self._choice(event)
             request = self._before(event)
-            if task == "search":
+            if task in QUERY_TASKS:
                 request = replace(request, query=self._text(event, "query"))
             elif task in ("preference", "summarize"):
                 request = Request(task=task, review=self._text(event, "text"))
@@ -194,7 +222,13 @@ class Questions:
             elif candidates:
                 only = candidates if task == "direct" else None
                 request = replace(request, candidates=candidates, only=only)
-            yield Question(event, request, item, rating, self._text(event, written), fitting)
+            yield Question(event, request, item, rating, self._right(event, item), fitting)
+
+    def _right(self, event: int, item: int) -> str:
+        """Tell what is to be said about an event."""
+        if self.task == "history_to_title":
+            return in_words(self.dataset.catalogue.describe(item, [self.title])[self.title])
+        return self._text(event, "summary" if self.task == "summarize" else "text")
 
     def _before(self, event: int) -> Request:
         """Tell all that the user did before an event, and when, where and how it happens."""
@@ -262,6 +296,21 @@ def features_of(text: str) -> list[str]:
     from genrec.prompts.hints import feature_words
 
     return feature_words(text, within=_HINT_WORDS)
+
+
+def has_attribute(dataset: Dataset, name: str, task: str) -> Bools:
+    """Tell which items have an attribute that a task speaks of, of shape (N,).
+
+    Raises:
+        TaskError: When the catalogue has no such attribute.
+    """
+    if name not in dataset.catalogue.attributes:
+        raise TaskError(
+            f"{task!r} speaks of the attribute {name!r}, but the catalogue of {dataset.name} has "
+            f"none of that name; {did_you_mean(name, dataset.catalogue.attributes)}"
+        )
+    known_N: Bools = dataset.catalogue.table[name].is_not_null().to_numpy()
+    return known_N
 
 
 def rated_requests(dataset: Dataset, events: Ints) -> tuple[list[Request], list[float]]:

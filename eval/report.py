@@ -16,10 +16,12 @@ from genrec.eval.beyond import Beyond
 from genrec.eval.findings import Findings
 from genrec.eval.intervals import LEVEL, RESAMPLES, bootstrap
 from genrec.eval.page import render_page
-from genrec.eval.questions import RATING_TASKS, TEXT_TASKS, Question, Questions
+from genrec.eval.questions import NO_ITEM, Question
 from genrec.eval.ratings import reliability
 from genrec.eval.results import Chosen, Ranked, Rated, Results, TaskResults
+from genrec.eval.slices import Division
 from genrec.eval.stress import Stressed
+from genrec.eval.tasks import kind_of_answer
 from genrec.recommender import Request
 
 RESULTS_FILE: Final = "results.json"
@@ -176,7 +178,7 @@ def _contents(findings: Findings) -> dict[str, Any]:
         },
         "comparisons": _to_json(findings.comparisons),
         "slices": {
-            task: [_to_json(division) for division in found]
+            task: [_division_contents(division) for division in found]
             for task, found in findings.slices.items()
         },
         "stress": [
@@ -200,12 +202,9 @@ def _task_contents(result: TaskResults, beyond: Beyond | None) -> dict[str, Any]
         "counts": dict(result.counts),
         "seconds": round(result.seconds, 3),
     }
-    if isinstance(result.questions, Questions):
-        contents["protocol"] = {
-            "k": result.answers.items_EK.shape[1] if isinstance(result.answers, Ranked) else 1,
-            "exclude_history": result.questions.exclude_history,
-            "candidates": result.questions.candidates,
-        }
+    k = result.answers.items_EK.shape[1] if isinstance(result.answers, Ranked) else 1
+    contents["unit"] = result.questions.unit
+    contents["protocol"] = {"k": k, **result.questions.protocol}
     if isinstance(result.answers, Rated):
         bins = reliability(result.answers.predicted_E, result.answers.target_E)
         contents["reliability"] = _to_json(bins)
@@ -213,9 +212,15 @@ def _task_contents(result: TaskResults, beyond: Beyond | None) -> dict[str, Any]
         contents["beyond"] = {
             "metrics": _to_json(bootstrap(beyond.statistics)),
             "figures": _to_json(beyond.figures),
-            "exposure": _to_json(beyond.exposure),
+            "exposure": [_to_json(one) | {"gap": one.gap} for one in beyond.exposure],
         }
     return contents
+
+
+def _division_contents(division: Division) -> dict[str, Any]:
+    methods = division.parts[0].values
+    gaps = {method: _to_json(division.gap(method)) for method in methods}
+    return {**_to_json(division), "gaps": gaps}
 
 
 def _stress_contents(method: str, stressed: Stressed) -> dict[str, Any]:
@@ -240,8 +245,10 @@ def _asked(question: Question, user: str, dataset: Dataset) -> dict[str, Any]:
         "event": question.event,
         "user": user,
         "history": [ids[item] for item in request.history],
-        "target": ids[question.target],
+        "target": None if question.target == NO_ITEM else ids[question.target],
     }
+    if request.attribute is not None:
+        sample["attribute"] = request.attribute
     if request.query is not None:
         sample["query"] = request.query
     if request.dialogue:
@@ -249,9 +256,10 @@ def _asked(question: Question, user: str, dataset: Dataset) -> dict[str, Any]:
     if request.candidates:
         sample["candidates"] = [ids[item] for item in request.candidates]
         sample["fitting"] = [ids[item] for item in question.fitting]
-    if request.task in RATING_TASKS:
+    kind = kind_of_answer(request.task)
+    if kind == "rating":
         sample["rating"] = question.rating
-    if request.task in TEXT_TASKS:
+    if kind == "text":
         sample["text"] = question.text
     return sample
 

@@ -10,9 +10,10 @@ import numpy as np
 from genrec.artifacts import ArtifactError, check_same, read_json
 from genrec.data import Dataset
 from genrec.eval.harness import evaluate
-from genrec.eval.questions import TASKS, Asked
+from genrec.eval.questions import Asked
 from genrec.eval.report import RESULTS_FILE, SAMPLES_FILE, SCHEMA
 from genrec.eval.results import Results, TaskResults
+from genrec.eval.tasks import DIALOGUE_TASKS, ITEM_TASKS
 from genrec.recommender import Ranking, Rating
 
 Told = dict[int, Any]
@@ -79,11 +80,13 @@ def _score(
 ) -> Results:
     results: dict[str, TaskResults] = {}
     for task, found in contents.items():
-        if task in TASKS:
+        if task not in DIALOGUE_TASKS:
             answers = told[task, method]
-            recorded = _Reported(answers, dataset)
-            events = np.fromiter(answers, dtype=np.int64)
-            results |= evaluate(recorded, dataset, events, tasks=[task], **found["protocol"]).tasks
+            recorded, rows = _Reported(answers, dataset), np.fromiter(answers, dtype=np.int64)
+            events, items = (rows[:0], rows) if task in ITEM_TASKS else (rows, None)
+            results |= evaluate(
+                recorded, dataset, events, tasks=[task], items=items, **found["protocol"]
+            ).tasks
     return Results(results)
 
 

@@ -10,6 +10,7 @@ from genrec.eval.intervals import Ints
 from genrec.eval.questions import Question
 from genrec.eval.ranking import ndcg_at
 from genrec.eval.results import Ranked, TaskResults, Written
+from genrec.eval.tasks import FACT_TASKS, REPLY
 from genrec.figures import data_uri
 
 _HISTORY_SHOWN: Final = 8
@@ -63,11 +64,15 @@ class Group(NamedTuple):
 
 
 class WrittenText(NamedTuple):
-    """One explanation beside what the user wrote."""
+    """One text beside the right one."""
 
     title: str
+    """What it is about: an item, or what was said before."""
+
     reference: str
     answer: str
+    who: str
+    """Whose words are the reference."""
 
 
 class Showcase(NamedTuple):
@@ -150,15 +155,27 @@ def _apart(
 def written_texts(
     result: TaskResults, dataset: Dataset, *, count: int, seed: int = 0
 ) -> list[WrittenText]:
-    """Draw some explanations at random."""
-    answers, chosen = result.answers, np.arange(len(result.event_E))
+    """Draw some texts at random."""
+    answers = result.answers
     assert isinstance(answers, Written)
-    chosen = np.random.default_rng(seed).permutation(chosen)[:count]
-    items = dataset.interactions.item[result.event_E[chosen]].tolist()
+    chosen = np.random.default_rng(seed).permutation(len(result.event_E))[:count]
+    who = "the recommender" if result.task == REPLY else "the user"
+    who = "the catalogue" if result.task in FACT_TASKS else who
     return [
-        WrittenText(title_of(dataset.catalogue, item), answers.references[e], answers.answers[e])
-        for e, item in zip(chosen.tolist(), items, strict=True)
+        WrittenText(
+            _about(question, dataset.catalogue), answers.references[e], answers.answers[e], who
+        )
+        for e, question in zip(chosen.tolist(), result.questions.at(chosen), strict=True)
     ]
+
+
+def _about(question: Question, catalogue: Catalogue) -> str:
+    """Tell what a text is about."""
+    request = question.request
+    if request.dialogue:
+        return f"{request.dialogue[-1].speaker}: {request.dialogue[-1].text}"
+    title = title_of(catalogue, question.target)
+    return title if request.attribute is None else f"{request.attribute} of {title}"
 
 
 def title_of(catalogue: Catalogue, item: int) -> str:

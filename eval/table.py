@@ -2,45 +2,36 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
-from genrec.eval.dialogues import CONVERSE
 from genrec.eval.intervals import Interval
-from genrec.eval.questions import RANKING_TASKS, RATING_TASKS, TEXT_TASKS
 from genrec.eval.results import Results
+from genrec.eval.tasks import AnswerKind, kind_of_answer
 
-_RANKING = ("hr@1", "hr@5", "hr@10", "ndcg@5", "ndcg@10", "mrr@10", "id-hr@10", "id-ndcg@10")
-_TEXT = (
-    "bleu-1", "bleu-4", "rouge-1", "rouge-2", "rouge-l", "meteor", "bertscore-f1", "feature-match",
-)  # fmt: skip
-
-SHOWN = {
-    **dict.fromkeys((*RANKING_TASKS, CONVERSE), _RANKING),
-    **dict.fromkeys(
-        RATING_TASKS, ("calibration", "mae", "mae-likeliest", "rmse-likeliest", "rmse")
+_SHOWN: Final[dict[AnswerKind, tuple[str, ...]]] = {
+    "ranking": (
+        "hr@1", "hr@5", "hr@10", "ndcg@5", "ndcg@10", "mrr@10", "id-hr@10", "id-ndcg@10",
     ),
-    **dict.fromkeys(TEXT_TASKS, _TEXT),
-    "direct": ("hr@1", "hr@5", "ndcg@5", "mrr@10", "auc"),
-    "select": ("precision", "recall", "f1"),
-}
-"""The metrics worth a column, by task."""
+    "rating": ("calibration", "mae", "mae-likeliest", "rmse-likeliest", "rmse"),
+    "text": (
+        "exact-match", "bleu-1", "bleu-4", "rouge-1", "rouge-2", "rouge-l", "meteor",
+        "bertscore-f1", "feature-match",
+    ),
+    "choice": ("precision", "recall", "f1"),
+}  # fmt: skip
+"""The metrics worth a column, by the kind of the answer."""
 
-DIGITS = {
-    **dict.fromkeys((*RANKING_TASKS, CONVERSE), 4),
-    **dict.fromkeys(RATING_TASKS, 3),
-    **dict.fromkeys(TEXT_TASKS, 1),
-    "select": 3,
-}
-"""Digits behind the point, by task."""
+_AMONG_CANDIDATES: Final = ("hr@1", "hr@5", "ndcg@5", "mrr@10", "auc")
+
+_DIGITS: Final[dict[AnswerKind, int]] = {"ranking": 4, "rating": 3, "text": 1, "choice": 3}
+"""Digits behind the point, by the kind of the answer."""
 
 
 def main_metric(task: str, metrics: Iterable[str]) -> str:
     """Name the metric that methods are compared by: for rankings the NDCG at the longest cut."""
-    if task in RATING_TASKS:
-        return "rmse"
-    if task in TEXT_TASKS:
-        return "rouge-l"
-    if task == "select":
-        return "f1"
+    kind = kind_of_answer(task)
+    if kind != "ranking":
+        return {"rating": "rmse", "text": "rouge-l", "choice": "f1"}[kind]
     return [name for name in metrics if name.startswith("ndcg@")][-1]
 
 
@@ -65,7 +56,8 @@ def shown_metrics(shown: Mapping[str, Mapping[str, Interval]], task: str) -> lis
 
     Hits of IDs are worth one where they are not those of items, as is so where items share IDs.
     """
-    common = [name for name in SHOWN[task] if all(name in metrics for metrics in shown.values())]
+    worth = _AMONG_CANDIDATES if task == "direct" else _SHOWN[kind_of_answer(task)]
+    common = [name for name in worth if all(name in metrics for metrics in shown.values())]
     return [
         name
         for name in common
@@ -82,7 +74,7 @@ def cell(interval: Interval, task: str) -> str:
 
 def number(value: float, task: str) -> str:
     """Write a number with the digits of its task; a dash where there was nothing to score."""
-    return "-" if math.isnan(value) else f"{value:.{DIGITS[task]}f}"
+    return "-" if math.isnan(value) else f"{value:.{_DIGITS[kind_of_answer(task)]}f}"
 
 
 def layout(rows: Sequence[Sequence[str]]) -> str:

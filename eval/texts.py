@@ -75,6 +75,21 @@ def hint_scores(answers: Sequence[str], hints: Sequence[str | None]) -> dict[str
     return {"feature-match": 100 * np.array(found, dtype=np.float64)}
 
 
+def exact_scores(answers: Sequence[str], references: Sequence[str]) -> Floats:
+    r"""Score 100 where an answer is the reference, whatever its case and its blanks.
+
+    .. math:: \mathrm{EM} = \frac{100}{|E|} \sum_e [\hat s_e = s_e]
+
+    The exact match of SQuAD (https://arxiv.org/abs/1606.05250), which also passes over articles and
+    punctuation; in titles both tell items apart.
+    """
+    same = [
+        answer.casefold().split() == reference.casefold().split()
+        for answer, reference in zip(answers, references, strict=True)
+    ]
+    return 100 * np.array(same, dtype=np.float64)
+
+
 def text_figures(answers: Sequence[str], references: Sequence[str]) -> dict[str, float]:
     r"""Tell how rich the answers are, all taken together.
 

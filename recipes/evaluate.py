@@ -18,9 +18,9 @@ from typing import Any
 
 from genrec.artifacts import ArtifactError, check_same
 from genrec.config import ConfigError, parse_args, to_dict
-from genrec.data import DataError, Dataset, Split, SplitConfig
-from genrec.eval import TaskError, summarize, text_table, write_report
-from genrec.eval.background import Background
+from genrec.data import DataError, Dataset, Split, SplitConfig, load_dialogues
+from genrec.eval import TASKS, TaskError, summarize, text_table, write_report
+from genrec.eval.background import Background, Features
 from genrec.eval.contenders import (
     Contender,
     Contest,
@@ -28,6 +28,7 @@ from genrec.eval.contenders import (
     baselines,
     contest,
     known_optimum,
+    refuse_unanswered,
 )
 from genrec.eval.methods import check_methods
 from genrec.eval.processes import launched_processes
@@ -61,11 +62,17 @@ class Config(ContestConfig):
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Settings of baselines, such as ``{item_knn: {window: 50}}``; left out, they choose them."""
 
+    dialogues: Path | None = None
+    """Held-out talks, as ``load_dialogues`` reads them, for the tasks converse and reply."""
+
     rankings: dict[str, Path] = field(default_factory=dict)
     """Rankings of other systems by name: tables with the columns user, item, score."""
 
     split: SplitConfig = field(default_factory=SplitConfig)
     """The split that the model was trained on; its test events are predicted."""
+
+    features: bool = False
+    """Encode what is written of the items, to tell how unlike those of a ranking are."""
 
     trackers: tuple[str, ...] = ()
     """Trackers that accelerate knows, such as tensorboard, to log all metrics to."""
@@ -83,13 +90,15 @@ def main(config: Config) -> None:
     start, processes = time.perf_counter(), launched_processes()
     dataset = Dataset.load(config.dataset)
     split = config.split.split(dataset.interactions)
+    talks = load_dialogues(config.dialogues, dataset.catalogue, title=config.title)
     methods = dict(contenders(config, dataset, split))
+    refuse_unanswered(methods, config)
     subject, found = next(iter(methods.values())), dict[str, Contest]()
     for name, method in methods.items():
         print(f"{name} (process {processes.rank} of {processes.size})", flush=True)
         found[name] = contest(
-            name, method, dataset, split, config, ids=subject.ids, is_stressed=method is subject,
-            processes=processes, progress=sys.stderr.isatty(),
+            name, method, dataset, split, config, dialogues=talks, ids=subject.ids,
+            is_stressed=method is subject, processes=processes, progress=sys.stderr.isatty(),
         )  # fmt: skip
     if processes.rank > 0:
         return
@@ -98,7 +107,8 @@ def main(config: Config) -> None:
         config.out, results, dataset, summary=summarize(results, subject=MODEL),
         optimum=OPTIMUM if OPTIMUM in results else None, seeds={"seed": config.seed},
         config=to_dict(config), prompt_of=getattr(subject.recommender, "prompt_text", None),
-        background=Background.of(dataset, split.train), users_shown=config.users_shown,
+        background=Background.of(dataset, split.train, features(dataset, config)),
+        users_shown=config.users_shown,
         stressed={name: one.stressed for name, one in found.items()},
     )  # fmt: skip
     if config.trackers:
@@ -122,6 +132,14 @@ def contenders(config: Config, dataset: Dataset, split: Split) -> Iterator[tuple
         yield OPTIMUM, optimum
 
 
+def features(dataset: Dataset, config: Config) -> Features | None:
+    if not config.features:
+        return None
+    from genrec.tokenization import item_texts, text_features
+
+    return text_features(item_texts(dataset.catalogue))
+
+
 def load_model(path: Path, dataset: Dataset, *, beams: int) -> Contender:
     from genrec.serving import GenRec  # torch is imported only where there is a model
     from genrec.serving.restated import count_weights, identity, restated
@@ -134,6 +152,7 @@ def load_model(path: Path, dataset: Dataset, *, beams: int) -> Contender:
 
     return Contender(
         recommender=engine, ids=engine.renderer.ids, weights=count_weights(path),
+        tasks=tuple(task for task in TASKS if task in engine.renderer.tasks),
         make=lambda setting: engine.following(
             restated(engine.renderer, setting.catalogue, unseen=setting.is_unseen)
         ),

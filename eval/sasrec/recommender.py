@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from genrec.artifacts import ArtifactError, read_json, write_directory, write_json
-from genrec.eval.questions import RANKING_TASKS
 from genrec.eval.sasrec.config import SASRecConfig
 from genrec.eval.sasrec.network import SASRec
+from genrec.eval.tasks import RANKING_TASKS
 from genrec.eval.top_items import top_items
 from genrec.recommender import Ranking, Request
 

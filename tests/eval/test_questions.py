@@ -1,11 +1,13 @@
 import dataclasses
 
 import numpy as np
+import polars as pl
 import pytest
 
-from genrec.data import Dataset, leave_one_out
+from genrec.data import Catalogue, Dataset, leave_one_out
 from genrec.eval.leaks import LeakError, refuse_leaks
-from genrec.eval.questions import Questions, TaskError
+from genrec.eval.questions import Questions
+from genrec.eval.tasks import TaskError
 from genrec.recommender import Request
 from tests.eval.written import written
 
@@ -17,6 +19,12 @@ def ask(dataset, events, task="recommend", **options):
 def with_times(dataset, times):
     interactions = dataclasses.replace(dataset.interactions, time=np.array(times))
     return Dataset(dataset.catalogue, interactions, dataset.name)
+
+
+def untitled(dataset, row):
+    titles = [None if item == row else f"title {item}" for item in range(len(dataset.catalogue))]
+    table = dataset.catalogue.table.with_columns(pl.Series("title", titles))
+    return Dataset(Catalogue(table), dataset.interactions, dataset.name)
 
 
 def test_the_history_is_what_the_same_user_did_before():
@@ -99,10 +107,38 @@ def test_a_review_is_asked_about_without_its_user():
     assert question.rating == 2.0
 
 
+def test_a_query_alone_leads_to_the_item():
+    dataset = written({"ann": [3, 1]}, queries={"ann": ["x", "a mug"]})
+    (question,) = ask(dataset, [1], "query_to_item")
+    (search,) = ask(dataset, [1], "search")
+    assert question.request == dataclasses.replace(search.request, task="query_to_item")
+
+
+def test_the_title_of_what_comes_next_is_the_answer():
+    (question,) = ask(written({"ann": [3, 1, 4]}), [2], "history_to_title")
+    assert (question.request.history, question.request.item) == ((3, 1), None)
+    assert (question.text, question.target) == ("title 4", 4)
+
+
+def test_an_item_without_a_title_has_none_to_ask_for():
+    dataset = untitled(written({"ann": [3, 1, 4], "bob": [2, 5]}), row=4)
+    assert [q.event for q in ask(dataset, [2, 4], "history_to_title")] == [4]
+    assert [q.event for q in ask(dataset, [2, 4], "titles_to_item")] == [2, 4]
+    with pytest.raises(TaskError, match="no event of written has an item with a title"):
+        ask(dataset, [2], "history_to_title")
+
+
+def test_a_title_that_no_item_has_is_refused_with_the_near_one():
+    for task in ("titles_to_item", "history_to_title"):
+        with pytest.raises(TaskError, match=r"'titel', but .* did you mean 'title'"):
+            ask(written({"ann": [3, 1]}), [1], task, title="titel")
+
+
 @pytest.mark.parametrize(
     ("task", "needed"),
     [
         ("search", "a query"),
+        ("query_to_item", "a query"),
         ("rate", "a rating"),
         ("explain", "a text"),
         ("summarize", "a text and a summary"),
@@ -116,6 +152,19 @@ def test_a_task_that_the_data_cannot_carry_is_refused(task, needed):
 def test_an_unknown_task_is_refused_with_the_known_ones():
     with pytest.raises(TaskError, match="no task 'guess'; there are recommend, search"):
         ask(written({"ann": [3, 1]}), [1], "guess")
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        ("title_to_item", "no question about events, but about items"),
+        ("reply", "about dialogues; call evaluate_dialogues"),
+        ("imagine", "is answered by a picture, which has no score here"),
+    ],
+)
+def test_a_task_about_something_else_is_refused(task, message):
+    with pytest.raises(TaskError, match=message):
+        ask(written({"ann": [3, 1]}), [1], task)
 
 
 def test_a_target_that_was_recorded_twice_is_refused_naming_the_user():

@@ -65,7 +65,14 @@ def test_results_are_as_the_schema_says(report):
     assert [one["stress"] for one in told["stress"]] == [s for s in STRESSES for _ in TASKS]
     assert set(told["efficiency"]) == {"ours", "popularity"}
     assert told["efficiency"]["ours"]["parameters"] == 12
-    assert told["methods"]["ours"]["recommend"]["beyond"]["figures"]["coverage"] > 0
+    assert told["methods"]["ours"]["recommend"]["unit"] == "user"
+    beyond = told["methods"]["ours"]["recommend"]["beyond"]
+    assert beyond["figures"]["coverage"] > 0
+    assert all(one["gap"] == one["share"] - one["wanted"] for one in beyond["exposure"])
+    for division in told["slices"]["recommend"]:
+        for method, gap in division["gaps"].items():
+            values = [part["values"][method]["value"] for part in division["parts"]]
+            assert gap == max(values) - min(values)
 
 
 @pytest.mark.parametrize(

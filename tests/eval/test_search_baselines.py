@@ -64,7 +64,7 @@ def test_dense_retrieval_ranks_by_cosine():
 )
 def test_a_search_baseline_obeys_the_request_and_refuses_what_it_cannot(recommender):
     assert isinstance(recommender, Recommender)
-    assert recommender.tasks == ("search",)
+    assert recommender.tasks == ("search", "query_to_item")
     requests = [
         Request(task="search", query="soap", exclude=(0,)),
         Request(task="search", query="lamp", only=(2, 3)),

@@ -6,7 +6,14 @@ from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
 from genrec.eval.intervals import bootstrap
-from genrec.eval.texts import _bleu, hint_scores, meteor_scores, text_figures, text_statistics
+from genrec.eval.texts import (
+    _bleu,
+    exact_scores,
+    hint_scores,
+    meteor_scores,
+    text_figures,
+    text_statistics,
+)
 
 ANSWERS = [
     "the case fits my phone very well",
@@ -43,6 +50,11 @@ def test_one_of_two_words_scores_by_hand():
 def test_a_short_answer_pays_the_brevity_penalty():
     scores = values(["red"], ["red lamp"])
     assert scores["bleu-1"] == pytest.approx(100 * np.exp(1 - 2))
+
+
+def test_a_fact_is_right_or_wrong_whatever_its_case_and_blanks():
+    told = ["Red  lamp", "red lamps", "", "red, lamp"]
+    assert exact_scores(told, ["red lamp"] * 4).tolist() == [100, 0, 0, 0]
 
 
 def test_bleu_is_that_of_sacrebleu_on_the_corpus():

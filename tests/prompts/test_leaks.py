@@ -16,7 +16,10 @@ from genrec.data import (
     load_sequences,
 )
 from genrec.data.toy_shop import ToyShopConfig, toy_shop
+from genrec.eval.dialogues import DialogueQuestions
+from genrec.eval.item_questions import ItemQuestions
 from genrec.eval.questions import Questions
+from genrec.eval.tasks import ITEM_TASKS
 from genrec.prompts import (
     Mixture,
     PromptConfig,
@@ -133,7 +136,8 @@ def toy():
 
 LEARNT_IN_THE_TOY_SHOP = {
     "converse", "direct", "explain", "explain_hint", "explain_rated", "history_to_title",
-    "preference", "query_to_item", "rate", "recommend", "search", "select", "titles_to_item",
+    "preference", "query_to_item", "rate", "recommend", "reply", "search", "select",
+    "titles_to_item",
 }  # fmt: skip
 
 
@@ -163,6 +167,7 @@ def test_nothing_leaks_in_beauty():
         "direct",
         "history_to_title",
         "recommend",
+        "reply",
         "select",
         "titles_to_item",
     }
@@ -187,7 +192,7 @@ def test_no_user_stands_in_a_prompt(toy):
     renamed = Dataset(
         dataset.catalogue, Interactions.from_table(table, dataset.catalogue), "renamed"
     )
-    for task in sorted(LEARNT_IN_THE_TOY_SHOP - {"converse"}):
+    for task in sorted(LEARNT_IN_THE_TOY_SHOP - {"converse", "reply"}):
         pairs = zip(
             mixture(dataset, renderer, task).epoch(0),
             mixture(renamed, renderer, task).epoch(0),
@@ -197,7 +202,12 @@ def test_no_user_stands_in_a_prompt(toy):
             assert one.prompt.tolist() == other.prompt.tolist()
 
 
-@pytest.mark.parametrize("task", ["recommend", "search", "rate", "explain"])
+FROM_THE_PAST = {"recommend", "titles_to_item", "history_to_title"}
+
+
+@pytest.mark.parametrize(
+    "task", sorted({*FROM_THE_PAST, "search", "query_to_item", "rate", "explain"})
+)
 def test_training_and_evaluation_write_the_same_prompt(toy, task):
     """The same event, once as a lesson and once as a question, gives the same tokens."""
     dataset, renderer = toy
@@ -211,7 +221,30 @@ def test_training_and_evaluation_write_the_same_prompt(toy, task):
     asked = [
         tuple(renderer.render(question.request, phrasing=0).prompt.tolist())
         for question in Questions.about(dataset, np.flatnonzero(train), task)
-        if question.request.history or task != "recommend"
+        if question.request.history or task not in FROM_THE_PAST
     ]
     assert asked
     assert set(asked) == learnt
+
+
+@pytest.mark.parametrize("task", sorted(set(ITEM_TASKS) - {"attribute", "picture_to_item"}))
+def test_items_are_asked_about_as_they_were_learnt(toy, task):
+    dataset, renderer = toy
+    (found,) = mixture(dataset, renderer, task)._lessons.values()
+    learnt = [found.read(number, (0, number)) for number in range(len(found))]
+    for lesson, question in zip(learnt, ItemQuestions.about(dataset, task), strict=True):
+        assert lesson.request == question.request
+        assert lesson.answer == (question.text or question.target)
+
+
+@pytest.mark.parametrize("task", ["converse", "reply"])
+def test_dialogues_are_asked_about_as_they_were_learnt(toy, task):
+    dataset, renderer = toy
+    talks = [Dialogue(one.turns, None) for one in talk(dataset)[:5]]  # nothing is held out
+    (found,) = mixture(dataset, renderer, task, dialogues=talks)._lessons.values()
+    asked = list(DialogueQuestions(tuple(talks), dataset.catalogue, task=task))
+    assert len(asked) == len(found)
+    for number, question in enumerate(asked):
+        lesson = found.read(number, (0, number))
+        assert lesson.request.dialogue == question.request.dialogue
+        assert lesson.answer == (question.text or question.target)

@@ -11,6 +11,7 @@ import pytest
 from genrec.artifacts import ArtifactError
 from genrec.config import load_config
 from genrec.data.toy_shop import ToyShopConfig, toy_shop
+from genrec.eval import TaskError
 from genrec.models import TinyConfig, build_tiny
 from genrec.serving import save_bundle
 from recipes.evaluate import Config, main
@@ -47,7 +48,7 @@ def summary(folder):
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_every_shipped_config_loads(path):
-    assert load_config(Config, path).out.name == "report"
+    assert load_config(Config, path).out.name.startswith("report")
 
 
 def test_baselines_stand_between_nothing_and_the_optimum_of_the_toy_shop(toy, tmp_path, capsys):
@@ -112,6 +113,52 @@ def test_a_model_is_put_under_stress_and_weighed(model, tmp_path):
     assert kept == {"at-ease", *(name.replace(" ", "-") for name in STRESSES)}
 
 
+def test_all_that_words_tie_to_items_is_scored_in_one_report(model, tmp_path):
+    talk = [
+        {"speaker": "user", "text": "A red lamp?"},
+        {"speaker": "recommender", "text": "Take this one.", "items": ["sku-2"]},
+    ]
+    (tmp_path / "talks.jsonl").write_text(json.dumps({"turns": talk}) + "\n")
+    tasks = (
+        "converse", "reply", "title_to_item", "item_to_title", "attribute", "history_to_title",
+        "titles_to_item", "query_to_item",
+    )  # fmt: skip
+    out = tmp_path / "report"
+    main(
+        Config(
+            dataset=model / "data", model=model / "model", out=out, k=5, tasks=tasks, items=7,
+            dialogues=tmp_path / "talks.jsonl", baselines=(), users=4, timed=0,
+            stresses=("missing attributes",), stress_users=3, answers=tmp_path / "answers",
+        )
+    )  # fmt: skip
+    told = json.loads((out / "results.json").read_text())
+    schema = Path(__file__).parents[2] / "eval" / "results.schema.json"
+    jsonschema.validate(told, json.loads(schema.read_text()))
+    found = told["methods"]["genrec"]
+    assert set(found) == set(tasks)
+    assert found["title_to_item"]["counts"]["requests"] == 7
+    assert found["title_to_item"]["counts"]["invalid"] == 0
+    assert (found["converse"]["unit"], found["attribute"]["unit"]) == ("dialogue", "item")
+    # Only tasks about events are put under stress.
+    assert [one["task"] for one in told["stress"]] == list(tasks[-3:])
+
+
+@pytest.mark.parametrize(
+    ("tasks", "message"),
+    [
+        (("recommend", "title_to_item"), "nothing here answers 'title_to_item'"),
+        (("converse",), "nothing here answers 'converse'"),
+    ],
+)
+def test_a_task_that_no_method_answers_is_refused(model, tmp_path, tasks, message):
+    with pytest.raises(TaskError, match=message):
+        main(
+            Config(
+                dataset=model / "data", out=tmp_path, tasks=tasks, baselines=("popularity",),
+            )
+        )  # fmt: skip
+
+
 def test_rankings_of_another_system_stand_beside_the_others(toy, tmp_path):
     ranked = pl.DataFrame({"user": ["user-00000"], "item": ["item-00001"], "score": [1.0]})
     ranked.write_csv(tmp_path / "theirs.csv")
@@ -132,6 +179,7 @@ def test_rankings_of_another_system_stand_beside_the_others(toy, tmp_path):
         ({"baselines": ("popularty",)}, "did you mean 'popularity'"),
         ({"stresses": ("noise",)}, "there is no stress 'noise'"),
         ({"settings": {"sasrec": {}}}, "settings for 'sasrec'"),
+        ({"tasks": ("imagine",)}, "'imagine' is answered by a picture"),
     ],
 )
 def test_a_wrong_name_is_refused_before_anything_is_loaded(tmp_path, wrong, message):
