@@ -138,7 +138,9 @@ def test_blending_in_pieces_to_a_file_gives_the_same(tmp_path, monkeypatch):
     whole_NF = blend.apply(sources)
     monkeypatch.setattr("genrec.tokenization.blend.ROWS_AT_ONCE", 64)
     np.testing.assert_allclose(Blend.fit(sources).covariance_FF, blend.covariance_FF, atol=1e-4)
-    np.testing.assert_allclose(blend.write(sources, tmp_path / "new" / "x.npy"), whole_NF, atol=1e-5)
+    np.testing.assert_allclose(
+        blend.write(sources, tmp_path / "new" / "x.npy"), whole_NF, atol=1e-5
+    )
 
 
 def test_what_is_saved_comes_back(tmp_path):
