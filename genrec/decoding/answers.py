@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genrec.decoding.scorers import Scorer
+from genrec.decoding.scorers import Scorer, refuse_non_numbers
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
-Bools = np.ndarray[Any, np.dtype[np.bool_]]
+Floats = np.ndarray[Any, np.dtype[np.float32]]
 Beginning = tuple[int, ...]
 
 
@@ -75,12 +75,12 @@ def _score(
     device: torch.device | str,
 ) -> Tensor:
     """Score what may follow each beginning, the same for all requests."""
-    next_WC, is_allowed_WC = _padded(following)
+    next_WC, mask_WC = _padded(following)
     return scorer.log_probs(
         _for_all(np.asarray(front, dtype=np.int64).reshape(len(front), -1), requests, device),
         _for_all(np.asarray(parents, dtype=np.int64), requests, device),
         _for_all(next_WC, requests, device),
-        _for_all(is_allowed_WC, requests, device),
+        _for_all(mask_WC, requests, device),
     )
 
 
@@ -88,15 +88,15 @@ def _for_all(array: np.ndarray[Any, Any], requests: int, device: torch.device | 
     return torch.from_numpy(array).to(device).expand(requests, *array.shape)
 
 
-def _padded(rows: Sequence[Sequence[int]]) -> tuple[Ints, Bools]:
-    """Put rows into one array, and mark what of it is theirs."""
+def _padded(rows: Sequence[Sequence[int]]) -> tuple[Ints, Floats]:
+    """Put rows into one array, with a mask that is 0 at what is theirs and -inf elsewhere."""
     width = max(len(row) for row in rows)
     token_RC = np.zeros((len(rows), width), dtype=np.int64)
-    is_one_RC = np.zeros((len(rows), width), dtype=np.bool_)
+    mask_RC = np.full((len(rows), width), -np.inf, dtype=np.float32)
     for r, row in enumerate(rows):
         token_RC[r, : len(row)] = row
-        is_one_RC[r, : len(row)] = True
-    return token_RC, is_one_RC
+        mask_RC[r, : len(row)] = 0
+    return token_RC, mask_RC
 
 
 @torch.no_grad()
@@ -122,19 +122,24 @@ def choose_items(
 
     Returns:
         For every request the rows it names, in the order in which it does.
+
+    Raises:
+        ValueError: When the model's logits are not numbers.
     """
     choices = [_Choice(rows, tokens_NL, end) for rows in candidates]
     path_BT = torch.zeros((len(choices), 0), dtype=torch.long, device=device)
     parent_B1 = torch.zeros((len(choices), 1), dtype=torch.long, device=device)
     while not all(choice.is_done for choice in choices):
-        next_BC, is_allowed_BC = (
+        next_BC, mask_BC = (
             torch.from_numpy(array).to(device)
             for array in _padded([choice.following() for choice in choices])
         )
-        score_BC = scorer.log_probs(
-            path_BT[:, None], parent_B1, next_BC[:, None], is_allowed_BC[:, None]
-        )[:, 0]
-        best_B1 = score_BC.masked_fill(~is_allowed_BC, -torch.inf).argmax(dim=1, keepdim=True)
+        log_prob_B1C = scorer.log_probs(
+            path_BT[:, None], parent_B1, next_BC[:, None], mask_BC[:, None]
+        )
+        score_BC = log_prob_B1C[:, 0] + mask_BC
+        refuse_non_numbers(score_BC)
+        best_B1 = score_BC.argmax(dim=1, keepdim=True)
         token_B1 = next_BC.gather(1, best_B1)
         path_BT = torch.cat([path_BT, token_B1], dim=1)
         for choice, token in zip(choices, token_B1[:, 0].tolist(), strict=True):

@@ -16,10 +16,17 @@ from transformers import PreTrainedModel
 
 from genrec.decoding.constraints import Constraints
 from genrec.decoding.policy import Boosts, Draws, Policy, Quotas
-from genrec.decoding.scorers import LogitsScorer, Scorer, make_scorer, refuse_misfits
+from genrec.decoding.scorers import (
+    LogitsScorer,
+    Scorer,
+    make_scorer,
+    refuse_misfits,
+    refuse_non_numbers,
+)
 from genrec.decoding.static import StaticDecoder
 from genrec.decoding.steppers import PromptedStepper, Stepper, make_stepper
-from genrec.decoding.trie import TokenTrie, TrieLevel
+from genrec.decoding.trie import TokenTrie
+from genrec.decoding.trie_level import Children
 
 BY_LIKELIHOOD = Policy()
 
@@ -141,14 +148,17 @@ class _Front(NamedTuple):
     """The beams of all requests after a step, best first."""
 
     node_BW: Tensor
+    """Where each beam is in the trie; -1 where a request has no more paths."""
+
     log_prob_BW: Tensor
     """Log-probability of the path."""
 
     key_BW: Tensor
     """What beams are chosen by; -inf where a request has no more paths."""
 
-    group_BW: Tensor
-    """The beginning of the ID that diversity counts by, as a node of its level."""
+    group_BW: Tensor | None
+    """The beginning of the ID that diversity counts by, as a node of its level; ``None`` where no
+    request asks for diversity."""
 
     path_BWT: Tensor
     parent_BW: Tensor
@@ -171,41 +181,38 @@ class _Walk:
         node_B1 = torch.zeros((requests, 1), dtype=torch.long, device=self.trie.device)
         score_B1 = node_B1.float()
         path_B10 = node_B1.new_empty((requests, 1, 0))
-        return _Front(node_B1, score_B1, score_B1, node_B1, path_B10, node_B1)
+        group_B1 = None if self.quotas is None else node_B1
+        return _Front(node_B1, score_B1, score_B1, group_B1, path_B10, node_B1)
 
     def grow(self, front: _Front, number: int) -> _Front:
         """Take the best children, at the level of this number, of all beams of each request."""
         level = self.trie.levels[number]
-        child_BWC, is_allowed_BWC, token_BWC = level.children(front.node_BW)
-        is_allowed_BWC = is_allowed_BWC & ~front.key_BW.isneginf()[..., None]
-        if self.constraints is not None:
-            is_allowed_BWC &= self.constraints.count(*level.ranks(child_BWC)) > 0
-        step_BWC = self._score(front, token_BWC, is_allowed_BWC)
-        log_prob_BWC = front.log_prob_BW[..., None] + step_BWC
-        key_BX = self._key(front, log_prob_BWC, child_BWC, level)
-        key_BX = torch.where(is_allowed_BWC.flatten(1), key_BX, -torch.inf)
-        group_BX = self._group(front, child_BWC, number)
+        children = level.children(front.node_BW)
+        mask_BWC = children.mask if self.constraints is None else self.constraints.mask(children)
+        step_BWC = self._score(front, children, mask_BWC)
+        # NaN stays NaN under the mask and is chosen before any number, so that `items` refuses it.
+        log_prob_BWC = front.log_prob_BW[..., None] + step_BWC + mask_BWC
+        key_BX = self._key(front, log_prob_BWC, children)
+        group_BX = self._group(front, children, number)
         best_BW = self._best(key_BX, group_BX)
+        parent_BW, node_BW, token_BW = children.pick(best_BW)
         key_BW = key_BX.gather(1, best_BW)
-        parent_BW = best_BW // level.width
-        token_BW1 = token_BWC.flatten(1).gather(1, best_BW)[..., None]
+        is_none_BW = key_BW.isneginf()
+        log_prob_BW = log_prob_BWC.flatten(1).gather(1, best_BW)
         begun_BWT = front.path_BWT.take_along_dim(parent_BW[..., None], dim=1)
         return _Front(
-            # A beam that is none may point at no node at all; any will do.
-            node_BW=child_BWC.flatten(1).gather(1, best_BW).clamp_min(0),
-            log_prob_BW=log_prob_BWC.flatten(1)
-            .gather(1, best_BW)
-            .masked_fill(key_BW.isneginf(), -torch.inf),
+            node_BW=node_BW.masked_fill(is_none_BW, -1),
+            log_prob_BW=log_prob_BW.masked_fill(is_none_BW, -torch.inf),
             key_BW=key_BW,
-            group_BW=group_BX.gather(1, best_BW),
-            path_BWT=torch.cat([begun_BWT, token_BW1.clamp_min(0)], dim=2),
+            group_BW=None if group_BX is None else group_BX.gather(1, best_BW),
+            path_BWT=torch.cat([begun_BWT, token_BW[..., None].clamp_min(0)], dim=2),
             parent_BW=parent_BW,
         )
 
-    def _best(self, key_BX: Tensor, group_BX: Tensor) -> Tensor:
+    def _best(self, key_BX: Tensor, group_BX: Tensor | None) -> Tensor:
         """Choose the candidates that go on, best first."""
         width = min(self.beams, key_BX.shape[1])
-        if self.quotas is None:
+        if self.quotas is None or group_BX is None:
             return key_BX.topk(width, dim=1).indices
         # What is too much of a kind goes on where there is room: its items may be the better ones.
         by_key_BX = key_BX.argsort(dim=1, descending=True, stable=True)
@@ -213,57 +220,57 @@ class _Walk:
         early_first_BX = is_late_BX.gather(1, by_key_BX).byte().argsort(dim=1, stable=True)
         return by_key_BX.gather(1, early_first_BX)[:, :width]
 
-    def _score(self, front: _Front, token_BWC: Tensor, is_allowed_BWC: Tensor) -> Tensor:
+    def _score(self, front: _Front, children: Children, mask_BWC: Tensor) -> Tensor:
         """Return the log-probability of each next code; an ID that has ended goes on for free."""
-        next_BWC = token_BWC.clamp_min(0)
-        log_prob_BWC = self.scorer.log_probs(
-            front.path_BWT, front.parent_BW, next_BWC, is_allowed_BWC
-        ).masked_fill(token_BWC < 0, 0.0)
+        has_ends, next_BWC = children.level.has_ends, children.token
+        if has_ends:
+            next_BWC = next_BWC.clamp_min(0)
+        log_prob_BWC = self.scorer.log_probs(front.path_BWT, front.parent_BW, next_BWC, mask_BWC)
+        if has_ends:
+            log_prob_BWC = log_prob_BWC.masked_fill(children.token < 0, 0.0)
         if self.draws is None:
             return log_prob_BWC
-        return self.draws.log_probs(log_prob_BWC, is_allowed_BWC)
+        return self.draws.log_probs(log_prob_BWC, mask_BWC)
 
-    def _key(
-        self, front: _Front, log_prob_BWC: Tensor, child_BWC: Tensor, level: TrieLevel
-    ) -> Tensor:
+    def _key(self, front: _Front, log_prob_BWC: Tensor, children: Children) -> Tensor:
         key_BWC = log_prob_BWC
         if self.boosts is not None:
-            key_BWC = key_BWC + self.boosts.bound(*level.ranks(child_BWC))
+            key_BWC = key_BWC + children.in_places(self.boosts.most(children.rank_bounds))
         if self.draws is not None:
             key_BWC = self.draws.pick(self.draws.keys(log_prob_BWC, front.key_BW), key_BWC)
         return key_BWC.flatten(1)
 
-    def _group(self, front: _Front, child_BWC: Tensor, number: int) -> Tensor:
-        group_BWC = front.group_BW[..., None].expand_as(child_BWC)
-        if self.quotas is not None:
-            group_BWC = self.quotas.group(group_BWC, child_BWC, number + 1)
-        return group_BWC.flatten(1)
+    def _group(self, front: _Front, children: Children, number: int) -> Tensor | None:
+        if self.quotas is None or front.group_BW is None:
+            return None
+        before_BWC = front.group_BW[..., None].expand_as(children.node)
+        return self.quotas.group(before_BWC, children.node, number + 1).flatten(1)
 
     def items(self, front: _Front) -> Beams:
         """Write out the items at the leaves, all of one leaf before those of the next."""
-        if front.log_prob_BW.isnan().any():
-            request = int(front.log_prob_BW.isnan().any(dim=1).nonzero()[0])
-            raise ValueError(f"request {request}: the model's logits are not numbers (NaN)")
+        refuse_non_numbers(front.log_prob_BW)
         first_BW, end_BW = self.trie.levels[-1].ranks(front.node_BW)
-        rank_BWE = first_BW[..., None] + torch.arange(self.trie.most_per_id, device=first_BW.device)
+        place_E1 = torch.arange(self.trie.most_per_id + 1, device=first_BW.device)
+        bounds_BWE1 = (first_BW[..., None] + place_E1).clamp_max(len(self.trie))
+        rank_BWE = bounds_BWE1[..., :-1]
         is_item_BWE = (rank_BWE < end_BW[..., None]) & ~front.key_BW.isneginf()[..., None]
-        rank_BWE = rank_BWE.clamp_max(len(self.trie) - 1)
         if self.constraints is not None:
-            is_item_BWE &= self.constraints.count(rank_BWE, rank_BWE + 1) > 0
+            is_item_BWE &= self.constraints.count(bounds_BWE1) > 0
         key_BWE, score_BWE = (
             x[..., None].expand_as(rank_BWE) for x in (front.key_BW, front.log_prob_BW)
         )
         if self.boosts is not None:
-            score_BWE = score_BWE + self.boosts.bound(rank_BWE, rank_BWE + 1)
+            score_BWE = score_BWE + self.boosts.most(bounds_BWE1)
         key_BWE = score_BWE if self.draws is None else self.draws.pick(key_BWE, score_BWE)
         key_BI = torch.where(is_item_BWE, key_BWE, -torch.inf).flatten(1)
-        if self.quotas is not None:
+        if self.quotas is not None and front.group_BW is not None:
             group_BI = front.group_BW[..., None].expand_as(rank_BWE).flatten(1)
             surplus_BI = self.quotas.surplus(key_BI, group_BI)
             key_BI = key_BI.masked_fill(surplus_BI, -torch.inf)
         # Stable, so that items of one ID stay in the order of their rows.
         best_BK = key_BI.argsort(dim=1, descending=True, stable=True)[:, : self.beams]
-        item_BK = self.trie.row_N[rank_BWE.flatten(1).gather(1, best_BK)].long()
+        rank_BK = rank_BWE.flatten(1).gather(1, best_BK).clamp_max(len(self.trie) - 1)
+        item_BK = self.trie.row_N[rank_BK].long()
         score_BK = score_BWE.flatten(1).gather(1, best_BK)
         is_none_BK = key_BI.gather(1, best_BK).isneginf()
         return Beams(

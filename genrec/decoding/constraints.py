@@ -5,7 +5,8 @@ rank lies between its bounds. Two binary searches in the request's own sorted ra
 grows with the logarithm of the request's set and not at all with the catalogue. A set that many
 requests share, such as all that is in stock, is counted once, and two look-ups tell.
 
-Shape letters in this file: N items, B requests, X items that a request names, S shared sets.
+Shape letters in this file: N items, B requests, X items that a request names, S shared sets,
+R ranges of ranks.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 from genrec.decoding.trie import TokenTrie
+from genrec.decoding.trie_level import Children
 
 Rows = np.ndarray[tuple[int], np.dtype[np.int64]]
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
@@ -126,19 +128,23 @@ class Constraints:
             self.rank_BX[request_R], self.is_only_B[request_R], self.below_SN1, shared_R
         )
 
-    def count(self, first: Tensor, end: Tensor) -> Tensor:
-        """Count the allowed items with ranks from ``first`` up to, not including, ``end``.
+    def count(self, rank_bounds: Tensor) -> Tensor:
+        """Count the allowed items with ranks from each bound up to, not including, the next.
 
-        Both have the shape (B, ...), and so has the answer.
+        Bounds have the shape (B, ..., R + 1) and grow along R; the answer is (B, ..., R).
         """
-        named = count_below(self.rank_BX, end) - count_below(self.rank_BX, first)
-        one_each = (-1, *[1] * (first.ndim - 1))
-        if self.below_SN1 is None or self.shared_B is None:
-            there = end - first
-        else:
-            shared = self.shared_B.view(one_each)
-            there = self.below_SN1[shared, end] - self.below_SN1[shared, first]
-        return torch.where(self.is_only_B.view(one_each), named, there - named)
+        below = count_below(self.rank_BX, rank_bounds)
+        one_each = (-1, *[1] * (rank_bounds.ndim - 1))
+        there = rank_bounds
+        if self.below_SN1 is not None and self.shared_B is not None:
+            place = self.shared_B.view(one_each) * self.below_SN1.shape[1] + rank_bounds
+            there = self.below_SN1.flatten().index_select(0, place.flatten()).view_as(place)
+        return torch.where(self.is_only_B.view(one_each), below, there - below).diff()
+
+    def mask(self, children: Children) -> Tensor:
+        """Return the mask of children, with -inf also where no allowed item is below a child."""
+        is_left = self.count(children.rank_bounds) > 0
+        return children.mask + children.in_places(torch.where(is_left, 0.0, -torch.inf))
 
 
 def _stacked(

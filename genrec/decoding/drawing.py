@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from genrec.decoding.scorers import Scorer
-from genrec.decoding.trie import TokenTrie, TrieLevel
+from genrec.decoding.trie import TokenTrie
+from genrec.decoding.trie_level import TrieLevel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,13 +87,14 @@ class GuidedScorer:
         self._guidance = guidance
 
     def log_probs(
-        self, path_BWT: Tensor, parent_BW: Tensor, next_BWC: Tensor, is_allowed_BWC: Tensor
+        self, path_BWT: Tensor, parent_BW: Tensor, next_BWC: Tensor, mask_BWC: Tensor
     ) -> Tensor:
         """Return log-probabilities among the allowed tokens; see :class:`Scorer`."""
-        told_BWC = self._told.log_probs(path_BWT, parent_BW, next_BWC, is_allowed_BWC)
-        untold_BWC = self._untold.log_probs(path_BWT, parent_BW, next_BWC, is_allowed_BWC)
+        told_BWC = self._told.log_probs(path_BWT, parent_BW, next_BWC, mask_BWC)
+        untold_BWC = self._untold.log_probs(path_BWT, parent_BW, next_BWC, mask_BWC)
         moved_BWC = untold_BWC + self._guidance * (told_BWC - untold_BWC)
-        moved_BWC = moved_BWC.masked_fill(~is_allowed_BWC, -torch.inf)
+        # Not by addition: two scores of -inf are no number apart.
+        moved_BWC = moved_BWC.masked_fill(mask_BWC.isneginf(), -torch.inf)
         return moved_BWC.log_softmax(dim=2)
 
 
@@ -114,8 +116,8 @@ def draw_runs(scorer: Scorer, runs: TokenTrie, *, requests: int, how: Drawing) -
     parent_BW = torch.zeros((requests, 1), dtype=torch.long, device=device)
     score_BW = torch.zeros((requests, 1), device=device)
     for level, dice_W in zip(runs.levels, dice_TW, strict=True):
-        _, is_present_BWC, token_BWC = level.children(torch.zeros_like(parent_BW))
-        log_prob_BWC = scorer.log_probs(path_BWT, parent_BW, token_BWC, is_present_BWC)
+        children = level.children(torch.zeros_like(parent_BW))
+        log_prob_BWC = scorer.log_probs(path_BWT, parent_BW, children.token, children.mask)
         log_prob_BWC = log_prob_BWC.log_softmax(dim=2)
         if how.beams is None:
             parent_BW, code_BW = _sample(log_prob_BWC, how, dice_W)

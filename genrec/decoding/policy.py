@@ -1,7 +1,8 @@
 """What decides, besides likelihood, which beams go on: boosts, diversity, chance.
 
 Shape letters in this file: B requests, W beams of a step, C children of each, Q questions per
-request, X items that a request boosts (or candidates of a step), S powers of two.
+request, X items that a request boosts (or candidates of a step), S powers of two, R ranges of
+ranks.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from genrec.decoding.constraints import count_below, named_ranks
+from genrec.decoding.scorers import log_shares
 from genrec.decoding.trie import TokenTrie
 from genrec.recommender import Diversity, Sampling
 
@@ -73,19 +75,20 @@ class Boosts:
         """Return the boosts of some requests, in the order given."""
         return Boosts(self.rank_BX[request_R], self.best_SBX[:, request_R])
 
-    def bound(self, first: Tensor, end: Tensor) -> Tensor:
-        """Return the largest boost of the items with ranks from ``first`` up to ``end``.
+    def most(self, rank_bounds: Tensor) -> Tensor:
+        """Return the largest boost of the items with ranks from each bound up to the next.
 
-        Both have the shape (B, ...), and so has the answer. Items that are not named count as 0.
+        Bounds have the shape (B, ..., R + 1) and grow along R; the answer is (B, ..., R). Items
+        that are not named count as 0.
         """
-        before, until = count_below(self.rank_BX, first), count_below(self.rank_BX, end)
-        named = until - before
+        below = count_below(self.rank_BX, rank_bounds)
+        before, until, named = below[..., :-1], below[..., 1:], below.diff()
         power = named.clamp_min(1).log2().long()
         best = torch.maximum(
             self._look_up(power, before), self._look_up(power, until - (1 << power))
         )
         best = torch.where(named > 0, best, -torch.inf)
-        return torch.where(named < end - first, best.clamp_min(0), best)
+        return torch.where(named < rank_bounds.diff(), best.clamp_min(0), best)
 
     def _look_up(self, power: Tensor, place: Tensor) -> Tensor:
         request = torch.arange(len(self), device=place.device).view(-1, *[1] * (place.ndim - 1))
@@ -135,12 +138,9 @@ class Draws:
         self._is_drawn_B11 = torch.tensor([one is not None for one in sampling], device=device)
         self._is_drawn_B11 = self._is_drawn_B11.view(-1, 1, 1)
 
-    def log_probs(self, log_prob_BWC: Tensor, is_allowed_BWC: Tensor) -> Tensor:
+    def log_probs(self, log_prob_BWC: Tensor, mask_BWC: Tensor) -> Tensor:
         """Share all probability among the allowed children, at the temperature."""
-        tempered_BWC = log_prob_BWC / self._temperature_B11
-        tempered_BWC = tempered_BWC.masked_fill(~is_allowed_BWC, -torch.inf)
-        shared_BWC = tempered_BWC - tempered_BWC.logsumexp(dim=2, keepdim=True)
-        shared_BWC = shared_BWC.masked_fill(~is_allowed_BWC, -torch.inf)
+        shared_BWC = log_shares(log_prob_BWC / self._temperature_B11 + mask_BWC)
         return self.pick(shared_BWC, log_prob_BWC)
 
     def pick(self, drawn_BWC: Tensor, other_BWC: Tensor) -> Tensor:

@@ -50,8 +50,8 @@ class TrieLogitsProcessor(LogitsProcessor):  # type: ignore[misc]  # transformer
             request_R = torch.arange(rows, device=scores.device) // (rows // len(constraints))
             constraints = constraints.of(request_R)
         token_RT = input_ids[:, self._prompt_length :]
-        token_RC, is_allowed_RC = _following(self._trie, token_RT, constraints, self._end_token)
-        row_A, place_A = is_allowed_RC.nonzero(as_tuple=True)
+        token_RC, mask_RC = _following(self._trie, token_RT, constraints, self._end_token)
+        row_A, place_A = (mask_RC == 0).nonzero(as_tuple=True)
         token_A = token_RC[row_A, place_A]
         masked_RV = torch.full_like(scores, -torch.inf)
         masked_RV[row_A, token_A] = scores[row_A, token_A]
@@ -70,8 +70,8 @@ def prefix_allowed_tokens_fn(
     def allowed_tokens(request: int, input_ids_T: Tensor) -> list[int]:
         token_1T = input_ids_T[None, prompt_length:]
         own = None if constraints is None else constraints.of(input_ids_T.new_tensor([request]))
-        token_1C, is_allowed_1C = _following(trie, token_1T, own, end_token)
-        tokens: list[int] = token_1C[is_allowed_1C].tolist()
+        token_1C, mask_1C = _following(trie, token_1T, own, end_token)
+        tokens: list[int] = token_1C[mask_1C == 0].tolist()
         return tokens
 
     return allowed_tokens
@@ -80,18 +80,16 @@ def prefix_allowed_tokens_fn(
 def _following(
     trie: TokenTrie, token_RT: Tensor, constraints: Constraints | None, end_token: int | None
 ) -> tuple[Tensor, Tensor]:
-    """List the tokens that may come next, and whether each place holds one."""
+    """List the tokens that may come next; the mask is 0 where a place holds one."""
     depth = token_RT.shape[1]
     if depth < len(trie.levels):
-        level = trie.levels[depth]
-        child_RC, is_allowed_RC, token_RC = level.children(trie.walk(token_RT))
-        if constraints is not None:
-            is_allowed_RC &= constraints.count(*level.ranks(child_RC)) > 0
-        return token_RC, is_allowed_RC
+        children = trie.levels[depth].children(trie.walk(token_RT))
+        mask_RC = children.mask if constraints is None else constraints.mask(children)
+        return children.token, mask_RC
     if end_token is None:
         raise ValueError(
             f"an ID is complete after {len(trie.levels)} tokens: "
             f"set max_new_tokens={len(trie.levels)}, or name the end_token that follows"
         )
     token_R1 = torch.full((len(token_RT), 1), end_token, device=token_RT.device)
-    return token_R1, torch.ones_like(token_R1, dtype=torch.bool)
+    return token_R1, torch.zeros_like(token_R1, dtype=torch.float32)

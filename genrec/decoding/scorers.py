@@ -24,7 +24,7 @@ class Scorer(Protocol):
     """A model that says how likely some tokens are to follow each beam, and only those."""
 
     def log_probs(
-        self, path_BWT: Tensor, parent_BW: Tensor, next_BWC: Tensor, is_allowed_BWC: Tensor
+        self, path_BWT: Tensor, parent_BW: Tensor, next_BWC: Tensor, mask_BWC: Tensor
     ) -> Tensor:
         """Return log-probabilities of the next token, of shape (B, W, C), float32.
 
@@ -33,7 +33,8 @@ class Scorer(Protocol):
                 its prompt, and T is 0; W may change from call to call.
             parent_BW: The beam of the call before that each one continues.
             next_BWC: Tokens that may come next.
-            is_allowed_BWC: Which of them to score; what is returned for others does not matter.
+            mask_BWC: 0 at those to score and -inf at all others. It is added to what is returned,
+                which may be any number at the others but neither NaN nor inf.
         """
         ...
 
@@ -50,14 +51,14 @@ class LogitsScorer:
         self._logits_BWV = stepper.prefill() if logits_B1V is None else logits_B1V
 
     def log_probs(
-        self, path_BWT: Tensor, parent_BW: Tensor, next_BWC: Tensor, is_allowed_BWC: Tensor
+        self, path_BWT: Tensor, parent_BW: Tensor, next_BWC: Tensor, mask_BWC: Tensor
     ) -> Tensor:
         """Score tokens in the whole vocabulary, or among those that are allowed."""
         if path_BWT.shape[2] > 0:
             self._logits_BWV = self._stepper.step(path_BWT[..., -1], parent_BW)
         logit_BWC = self._logits_BWV.gather(2, next_BWC).float()
         if self._renormalise:
-            return _shared_among(logit_BWC, is_allowed_BWC)
+            return log_shares(logit_BWC + mask_BWC)
         return logit_BWC - self._logits_BWV.float().logsumexp(dim=2, keepdim=True)
 
 
@@ -90,7 +91,7 @@ class HeadScorer:
         self._bias_S = None if head.bias is None else head.bias[self._first : end]
 
     def log_probs(
-        self, path_BWT: Tensor, parent_BW: Tensor, next_BWC: Tensor, is_allowed_BWC: Tensor
+        self, path_BWT: Tensor, parent_BW: Tensor, next_BWC: Tensor, mask_BWC: Tensor
     ) -> Tensor:
         """Score tokens in the whole vocabulary, or among those that are allowed."""
         if path_BWT.shape[2] > 0:
@@ -98,7 +99,7 @@ class HeadScorer:
         logit_BWS = functional.linear(self._hidden_BWD, self._rows_SD, self._bias_S).float()
         logit_BWC = logit_BWS.gather(2, (next_BWC - self._first).clamp_min(0))
         if self._renormalise:
-            return _shared_among(logit_BWC, is_allowed_BWC)
+            return log_shares(logit_BWC + mask_BWC)
         return logit_BWC - self._normaliser()[..., None]
 
     def _normaliser(self) -> Tensor:
@@ -188,7 +189,15 @@ def _prefill_both(stepper: Stepper, head: nn.Linear) -> tuple[Tensor, Tensor]:
     return logits_B1V, caught[-1][:, -1:]
 
 
-def _shared_among(logit_BWC: Tensor, is_allowed_BWC: Tensor) -> Tensor:
-    """Share all probability among the allowed tokens."""
-    among_BWC = torch.where(is_allowed_BWC, logit_BWC, -torch.inf)
-    return logit_BWC - among_BWC.logsumexp(dim=2, keepdim=True)
+def log_shares(logit_BWC: Tensor) -> Tensor:
+    """Return the log-softmax over C; where all logits are -inf, it is -inf and not NaN."""
+    total_BW1 = logit_BWC.logsumexp(dim=2, keepdim=True)
+    return logit_BWC - total_BW1.clamp_min(torch.finfo(total_BW1.dtype).min)
+
+
+def refuse_non_numbers(score: Tensor) -> None:
+    """Check that no score of a batch, of shape (B, ...), is NaN or infinitely good."""
+    is_wrong_B = ~(score < torch.inf).flatten(1).all(dim=1)
+    if is_wrong_B.any():
+        request = int(is_wrong_B.nonzero()[0])
+        raise ValueError(f"request {request}: the model's logits are not numbers (NaN or infinite)")

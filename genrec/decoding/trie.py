@@ -7,9 +7,8 @@ many children keep a table of them instead, one column for each code. STATIC
 (https://arxiv.org/abs/2602.22647) decodes from the same two forms: dense tables first, then rows
 compressed as in a sparse matrix (CSR).
 
-Shape letters in this file: N items, M nodes of a level, P nodes of the level above, K codes of a
-level, C children of a node, R paths of T tokens each. Above the first level there is one node, the
-root.
+Shape letters in this file: N items, M nodes of a level, K codes of a level, C children of a node,
+R paths of T tokens each. Above the first level there is one node, the root.
 """
 
 import dataclasses
@@ -18,91 +17,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from genrec.decoding.trie_level import TrieLevel, child_table
 from genrec.decoding.trie_order import Ranks, merged_order, sorted_order
 from genrec.decoding.trie_store import load_tensors, save_tensors
 from genrec.semantic_ids import SemanticIds
-
-DENSE_FROM = 4
-"""A level gets a table if a node has up to a ``DENSE_FROM``-th of all codes as children ..."""
-
-DENSE_ENTRIES = 1 << 25
-"""... and the table has no more entries than this: 128 MiB."""
-
-
-class Children(NamedTuple):
-    """The children of some nodes, padded to the most that any node of the level has."""
-
-    node: Tensor
-    """Nodes of the level below, of shape (..., C); what a padded place holds has no meaning."""
-
-    is_present: Tensor
-    """Whether each place holds a child of its parent."""
-
-    token: Tensor
-    """Vocabulary id of the code that leads to each; -1 where an ID has ended before."""
-
-
-@dataclass(frozen=True)
-class TrieLevel:
-    """The nodes of one level, ordered as their items are."""
-
-    token_M: Tensor
-    """Vocabulary id of the code that leads to each node."""
-
-    rank_bounds: Tensor
-    """M + 1 ranks: the items below node ``m`` have those from number ``m`` up to ``m + 1``."""
-
-    child_bounds: Tensor
-    """The same for the children, nodes of this level, of the nodes of the level above."""
-
-    max_branch: int
-    """The most children that any node of the level above has."""
-
-    token_K: Tensor
-    """Vocabulary id of each code; -1 for what fills up an ID that has ended."""
-
-    node_PK: Tensor | None = None
-    """The child of each node of the level above at each code, or -1; ``None`` where that would be
-    mostly empty."""
-
-    @property
-    def width(self) -> int:
-        """How many places :meth:`children` gives every node (C)."""
-        return self.max_branch if self.node_PK is None else self.node_PK.shape[1]
-
-    def children(self, parent: Tensor) -> Children:
-        """Find the children, at this level, of nodes of the level above, of any shape."""
-        if self.node_PK is not None:
-            # -1 where there is none, which still indexes something valid.
-            node = self.node_PK.index_select(0, parent.flatten()).view(*parent.shape, -1)
-            return Children(node, node >= 0, self.token_K.long().expand_as(node))
-        start, end = self.child_bounds[parent], self.child_bounds[parent + 1]
-        place_C = torch.arange(self.max_branch, device=parent.device, dtype=torch.int32)
-        node = start[..., None] + place_C
-        is_present = node < end[..., None]
-        node = node.clamp_max(len(self.token_M) - 1)
-        return Children(node, is_present, self.token_M[node].long())
-
-    def ranks(self, node: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the first rank below each node and the one after the last."""
-        return self.rank_bounds[node].long(), self.rank_bounds[node + 1].long()
-
-    def to(self, device: torch.device | str) -> "TrieLevel":
-        """Return the same level on another device."""
-        return dataclasses.replace(
-            self,
-            token_M=self.token_M.to(device),
-            rank_bounds=self.rank_bounds.to(device),
-            child_bounds=self.child_bounds.to(device),
-            token_K=self.token_K.to(device),
-            node_PK=None if self.node_PK is None else self.node_PK.to(device),
-        )
 
 
 @dataclass(frozen=True)
@@ -206,7 +130,7 @@ class TokenTrie:
                     child_bounds=_tensor(child_bounds),
                     max_branch=max_branch,
                     token_K=_tensor(token_K),
-                    node_PK=_table(code_M, child_bounds, len(token_K), max_branch),
+                    node_PK=child_table(code_M, child_bounds, len(token_K), max_branch),
                 )
             )
             parent_bounds = bounds
@@ -235,7 +159,7 @@ class TokenTrie:
         node_R = torch.zeros(len(token_RT), dtype=torch.long, device=token_RT.device)
         for level, token_R in zip(self.levels, token_RT.T, strict=False):
             children = level.children(node_R)
-            is_next_RC = children.is_present & (children.token == token_R[:, None])
+            is_next_RC = (children.mask == 0) & (children.token == token_R[:, None])
             is_lost_R = ~is_next_RC.any(dim=1)
             if is_lost_R.any():
                 row = int(is_lost_R.nonzero()[0])
@@ -252,12 +176,14 @@ class TokenTrie:
 
     @property
     def bytes(self) -> int:
-        """How much memory all tensors take."""
-        return sum(tensor.nbytes for tensor in self._tensors().values())
+        """How much memory all tensors take, with the masks that the first search makes."""
+        saved = sum(tensor.nbytes for tensor in self._tensors().values())
+        return saved + sum(level.mask_bytes for level in self.levels)
 
     def to(self, device: torch.device | str) -> "TokenTrie":
         """Return the same trie on another device."""
-        levels = tuple(level.to(device) for level in self.levels)
+        moved = {level: level.to(device) for level in self.levels}  # one may stand in many places
+        levels = tuple(moved[level] for level in self.levels)
         row_N, rank_N = self.row_N.to(device), self.rank_N.to(device)
         return dataclasses.replace(self, levels=levels, row_N=row_N, rank_N=rank_N)
 
@@ -303,19 +229,6 @@ class TokenTrie:
 _LEVEL_TENSORS = ("token_M", "rank_bounds", "child_bounds", "token_K", "node_PK")
 
 _ENDED = -1
-
-
-def _table(
-    code_M: np.ndarray[Any, Any], child_bounds: np.ndarray[Any, Any], size: int, max_branch: int
-) -> Tensor | None:
-    """Write the children of every node as a row with a column for each code, where it pays."""
-    parents = len(child_bounds) - 1
-    if max_branch * DENSE_FROM < size or parents * size > DENSE_ENTRIES:
-        return None
-    node_PK = np.full((parents, size), -1, dtype=np.int32)
-    parent_M = np.repeat(np.arange(parents), np.diff(child_bounds))
-    node_PK[parent_M, code_M] = np.arange(len(code_M))
-    return torch.from_numpy(node_PK)
 
 
 def _first_tokens(ids: SemanticIds, first_token: int | Sequence[int]) -> list[int]:

@@ -88,9 +88,19 @@ class Wishes:
     def __init__(self, preference):
         self._preference = preference
 
-    def log_probs(self, path_BWT, parent_BW, next_BWC, is_allowed_BWC):
+    def log_probs(self, path_BWT, parent_BW, next_BWC, mask_BWC):
         scores = [-float(self._preference.index(token)) for token in next_BWC.flatten().tolist()]
         return torch.tensor(scores).view(next_BWC.shape)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_scores_that_are_no_numbers_name_nothing(wrong):
+    class Broken:
+        def log_probs(self, path_BWT, parent_BW, next_BWC, mask_BWC):
+            return torch.full(next_BWC.shape, wrong)
+
+    with pytest.raises(ValueError, match="request 0: the model's logits are not numbers"):
+        choose_items(Broken(), TOKENS_NL, [(0, 1), ()], end=END)
 
 
 TOKENS_NL = np.array([[10, 20], [10, 21], [11, 20]], dtype=np.int32)

@@ -6,7 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genrec.decoding import Constraints, TokenTrie, search, search_scored
+from genrec.decoding import Constraints, Policy, TokenTrie, search, search_scored
+from genrec.decoding.trie_level import Children
+from genrec.recommender import Diversity
 from genrec.semantic_ids import SemanticIds
 from tests.decoding.tiny import (
     FIRST_TOKEN,
@@ -16,6 +18,7 @@ from tests.decoding.tiny import (
     plain_beam_search,
     random_ids,
     table_model,
+    without_tables,
 )
 
 catalogues = st.builds(
@@ -27,13 +30,19 @@ catalogues = st.builds(
 )
 
 
-def trie_of(ids: SemanticIds) -> TokenTrie:
-    return TokenTrie.from_semantic_ids(ids, FIRST_TOKEN)
+def trie_of(ids: SemanticIds, *, tables: bool = True) -> TokenTrie:
+    trie = TokenTrie.from_semantic_ids(ids, FIRST_TOKEN)
+    return trie if tables else without_tables(trie)
 
 
+with_tables_and_without = pytest.mark.parametrize("tables", [True, False])
+
+
+@with_tables_and_without
 @settings(deadline=None)
 @given(ids=catalogues, beams=st.integers(1, 45), seed=st.integers(0, 2**16), data=st.data())
-def test_finds_what_a_plain_search_finds(ids, beams, seed, data):
+def test_finds_what_a_plain_search_finds(tables, ids, beams, seed, data):
+    trie = trie_of(ids, tables=tables)
     model = table_model(2, ids.levels, seed=seed)
     rows = st.sets(st.integers(0, len(ids) - 1))
     exclude = [data.draw(rows), data.draw(rows)]
@@ -42,10 +51,10 @@ def test_finds_what_a_plain_search_finds(ids, beams, seed, data):
     allowed = [want - ban for want, ban in zip(wanted, exclude, strict=True)]
     if not all(allowed):
         with pytest.raises(ValueError, match="request"):
-            Constraints.from_items(trie_of(ids), exclude=exclude, only=only)
+            Constraints.from_items(trie, exclude=exclude, only=only)
         return
-    constraints = Constraints.from_items(trie_of(ids), exclude=exclude, only=only)
-    found = search(model, trie_of(ids), beams=beams, constraints=constraints)
+    constraints = Constraints.from_items(trie, exclude=exclude, only=only)
+    found = search(model, trie, beams=beams, constraints=constraints)
     for request in range(2):
         rows = plain_beam_search(model, request, ids, allowed[request], beams)
         padding = beams - len(rows)
@@ -142,14 +151,17 @@ def test_renormalising_shares_probability_among_the_tokens_that_may_follow():
 
 
 class AllowedAlone:
-    """A Scorer that knows the tokens it is asked for and calls all others impossible numbers."""
+    """A Scorer that knows the tokens it is asked for and says the same of all others."""
 
-    def __init__(self, model: TableModel):
+    def __init__(self, model: TableModel, others: float):
         self.model = model
+        self.others = others
+        self.asked: list[int] = []
 
-    def log_probs(self, path_BWT, parent_BW, next_BWC, is_allowed_BWC):
-        log_prob_BWC = torch.full(next_BWC.shape, torch.nan)
-        for request, beam, place in is_allowed_BWC.nonzero().tolist():
+    def log_probs(self, path_BWT, parent_BW, next_BWC, mask_BWC):
+        self.asked.append(int((mask_BWC == 0).sum()))
+        log_prob_BWC = torch.full(next_BWC.shape, self.others)
+        for request, beam, place in (mask_BWC == 0).nonzero().tolist():
             path = path_BWT[request, beam].tolist()
             taken = [*path, int(next_BWC[request, beam, place])]
             both = [self.model.log_prob(request, tokens, None) for tokens in (path, taken)]
@@ -170,16 +182,34 @@ def test_ids_may_be_of_any_length(end_token):
     )
 
 
+@pytest.mark.parametrize("others", [-np.inf, -1e38, 0.0, 3e38])
 @pytest.mark.parametrize("beams", [1, 4, 20])
-def test_a_scorer_is_asked_for_no_token_but_those_that_may_follow(beams):
+def test_a_scorer_is_asked_for_no_token_but_those_that_may_follow(beams, others):
     trie = trie_of(random_ids(20, (4, 4, 4)))
     constraints = Constraints.from_items(trie, exclude=[[3, 9], []], only=[None, [1, 2, 17]])
     model = table_model(2, 3)
     expected = search(model, trie, beams=beams, constraints=constraints)
-    scorer = AllowedAlone(table_model(2, 3))
+    scorer = AllowedAlone(table_model(2, 3), others)
     found = search_scored(scorer, trie, requests=2, beams=beams, constraints=constraints)
     assert found.items_BK.tolist() == expected.items_BK.tolist()
     torch.testing.assert_close(found.log_probs_BK, expected.log_probs_BK, atol=1e-5, rtol=0)
+
+
+@with_tables_and_without
+def test_of_beams_that_have_died_a_scorer_is_asked_nothing(tables):
+    trie = trie_of(random_ids(20, (4, 4, 4)), tables=tables)
+    scorer = AllowedAlone(table_model(1, 3), 0.0)
+    constraints = Constraints.from_items(trie, only=[[4]])
+    search_scored(scorer, trie, requests=1, beams=9, constraints=constraints)
+    assert scorer.asked == [1, 1, 1]
+
+
+def test_a_plain_search_looks_up_no_nodes_but_those_it_picks(monkeypatch):
+    trie = trie_of(random_ids(20, (3, 3, 3)))
+    assert all(level.node_PK is not None for level in trie.levels)
+    expected = search(table_model(1, 3), trie, beams=9)
+    monkeypatch.setattr(Children, "node", property(lambda _: pytest.fail("all nodes looked up")))
+    assert search(table_model(1, 3), trie, beams=9).items_BK.tolist() == expected.items_BK.tolist()
 
 
 def test_scores_are_float32_where_logits_are_bfloat16():
@@ -192,11 +222,52 @@ def test_scores_are_float32_where_logits_are_bfloat16():
     assert found.log_probs_BK[0].tolist() == pytest.approx(expected, abs=1e-5)
 
 
-def test_logits_that_are_no_numbers_are_an_error():
+@pytest.mark.parametrize("others", [torch.nan, np.inf])
+@pytest.mark.parametrize("diversity", [None, Diversity(at_most=1)])
+def test_a_scorer_that_gives_no_numbers_for_other_tokens_is_an_error(others, diversity):
+    trie = trie_of(random_ids(20, (4, 4, 4)))
+    scorer = AllowedAlone(table_model(1, 3), others)
+    constraints = Constraints.from_items(trie, exclude=[[3, 9]])
+    policy = Policy(diversity=[diversity])
+    with pytest.raises(ValueError, match="request 0: the model's logits are not numbers"):
+        search_scored(scorer, trie, requests=1, beams=4, constraints=constraints, policy=policy)
+
+
+@pytest.mark.parametrize("wrong", [torch.nan, np.inf])
+@pytest.mark.parametrize("renormalise", [False, True])
+@pytest.mark.parametrize("beams", [1, 2, 30])
+@with_tables_and_without
+def test_logits_that_are_no_numbers_are_an_error(wrong, renormalise, beams, tables):
+    trie = trie_of(random_ids(5, (3, 3)), tables=tables)
     model = table_model(2, 2)
-    model.table[1, 1] = torch.nan
+    model.table[1, 1] = wrong
     with pytest.raises(ValueError, match="request 1: the model's logits are not numbers"):
-        search(model, trie_of(random_ids(5, (3, 3))), beams=2)
+        search(model, trie, beams=beams, renormalise=renormalise)
+
+
+@pytest.mark.parametrize("wrong", [torch.nan, np.inf])
+@pytest.mark.parametrize("renormalise", [False, True])
+def test_a_token_whose_logit_is_no_number_is_never_named(wrong, renormalise):
+    ids = SemanticIds(np.array([[0, 0], [0, 2], [1, 1], [2, 2]]), (4, 3))
+    model = table_model(1, 2)
+    model.table[0, 0, 0, FIRST_TOKEN + 3] = wrong  # no item begins so
+    with pytest.raises(ValueError, match="request 0: the model's logits are not numbers"):
+        search(model, trie_of(ids), beams=2, renormalise=renormalise)
+
+
+@pytest.mark.parametrize("renormalise", [False, True])
+@with_tables_and_without
+def test_beams_that_have_died_stay_dead(renormalise, tables):
+    trie = trie_of(random_ids(20, (3, 3, 3)), tables=tables)
+    only = [[4], [4, 7], None]
+    constraints = Constraints.from_items(trie, only=only)
+    model = table_model(3, 3)
+    found = search(model, trie, beams=9, constraints=constraints, renormalise=renormalise)
+    for request, items in enumerate(only[:2]):
+        named = found.items_BK[request]
+        assert sorted(named[named >= 0].tolist()) == items
+        assert found.log_probs_BK[request, len(items) :].isneginf().all()
+        assert found.log_probs_BK[request, : len(items)].isfinite().all()
 
 
 def test_a_trie_beyond_the_vocabulary_is_an_error():

@@ -12,8 +12,8 @@ TRIE = TokenTrie.from_semantic_ids(random_ids(12, (3, 4, 3)), 40)
 
 def allowed_ranks(constraints: Constraints, request: int) -> list[int]:
     """Ask for every rank by itself whether it is allowed."""
-    rank_BQ = torch.arange(12).expand(len(constraints), -1)
-    return constraints.count(rank_BQ, rank_BQ + 1)[request].nonzero().flatten().tolist()
+    bounds = torch.arange(13).expand(len(constraints), -1)
+    return constraints.count(bounds)[request].nonzero().flatten().tolist()
 
 
 def ranks_of(items) -> list[int]:
@@ -54,7 +54,7 @@ def test_counting_agrees_with_a_list(data, is_only):
     for first in range(13):
         behind = [rank for rank in free if rank >= first]
         for end in range(first, 13):
-            count = constraints.count(torch.tensor([[first]]), torch.tensor([[end]]))
+            count = constraints.count(torch.tensor([[first, end]]))
             assert count.item() == sum(rank < end for rank in behind)
 
 

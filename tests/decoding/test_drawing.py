@@ -131,10 +131,23 @@ def test_guidance_moves_logits_away_from_those_without_the_prompt(guidance):
         assert tuple(found_BWT[request, 0].tolist()) == max(scored, key=scored.get)
 
 
+def test_guidance_takes_scorers_that_give_nothing_for_masked_tokens():
+    class Sparing:
+        def log_probs(self, path_BWT, parent_BW, next_BWC, mask_BWC):
+            return next_BWC.float() + mask_BWC
+
+    next_B1C = torch.tensor([[[1, 2, 3]]])
+    mask_B1C = torch.tensor([[[0, -torch.inf, 0]]])
+    guided = GuidedScorer(Sparing(), Sparing(), guidance=3.0)
+    share_C = guided.log_probs(None, None, next_B1C, mask_B1C).exp().flatten()
+    assert share_C.tolist() == pytest.approx([1 / (1 + np.e**2), 0, 1 / (1 + np.e**-2)])
+
+
 def test_the_trie_of_all_runs_takes_no_more_than_its_tokens():
     runs = every_run(range(1000, 9192), 1024)
     assert len(runs.levels) == 1024
-    assert runs.levels[0].node_PK is runs.levels[-1].node_PK
+    for one in (runs, runs.to("meta")):
+        assert one.levels[0] is one.levels[-1]
     assert (runs.vocabulary_start, runs.vocabulary_end) == (1000, 9192)
 
 

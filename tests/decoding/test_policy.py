@@ -65,9 +65,7 @@ def test_an_exhaustive_search_ranks_by_likelihood_plus_boost(boosts, unique, see
 def test_the_bound_of_a_range_is_its_largest_boost(boosts, first, length):
     trie = trie_of(random_ids(20, (3, 3, 4)))
     end = min(first + length, 20)
-    bound = Boosts.from_items(trie, [{}, boosts]).bound(
-        torch.full((2, 1), first), torch.full((2, 1), end)
-    )
+    bound = Boosts.from_items(trie, [{}, boosts]).most(torch.tensor([[first, end]] * 2))
     items = trie.row_N[first:end].tolist()
     assert bound.flatten().tolist() == [0.0, max(boosts.get(item, 0.0) for item in items)]
 

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -6,6 +8,7 @@ from hypothesis import strategies as st
 
 from genrec.artifacts import ArtifactError
 from genrec.decoding import TokenTrie
+from genrec.decoding.trie_store import load_tensors
 from genrec.semantic_ids import SemanticIds
 from tests.decoding.tiny import continuations, item_tokens, random_ids
 
@@ -46,8 +49,9 @@ def test_children_come_from_a_table_where_nodes_have_many():
     level = TokenTrie.from_semantic_ids(SIX, 10).levels[1]
     assert level.node_PK.tolist() == [[-1, 0, 1], [2, 3, 4]]
     children = level.children(torch.tensor([[1, 0]]))
-    assert children.is_present.tolist() == [[[True, True, True], [False, True, True]]]
-    assert children.node[children.is_present].tolist() == [2, 3, 4, 0, 1]
+    assert children.mask.tolist() == [[[0, 0, 0], [-np.inf, 0, 0]]]
+    assert children.mask.dtype == torch.float32
+    assert children.node[children.mask == 0].tolist() == [2, 3, 4, 0, 1]
     assert children.token.tolist() == [[[12, 13, 14], [12, 13, 14]]]
 
 
@@ -56,9 +60,49 @@ def test_children_are_padded_to_the_widest_node_where_nodes_have_few():
     level = TokenTrie.from_semantic_ids(ids, 10).levels[1]
     assert level.node_PK is None
     children = level.children(torch.tensor([[1, 0]]))
-    assert children.is_present.tolist() == [[[True, True, True], [True, True, False]]]
-    assert children.node[children.is_present].tolist() == [2, 3, 4, 0, 1]
-    assert children.token[children.is_present].tolist() == [12, 13, 14, 13, 14]
+    assert children.mask.tolist() == [[[0, 0, 0], [0, 0, -np.inf]]]
+    assert children.mask.dtype == torch.float32
+    assert children.node[children.mask == 0].tolist() == [2, 3, 4, 0, 1]
+    assert children.token[children.mask == 0].tolist() == [12, 13, 14, 13, 14]
+
+
+LEVELS = [
+    TokenTrie.from_semantic_ids(SemanticIds(SIX.codes_NL, (2, k)), 10).levels[1] for k in (3, 30)
+]
+"""The same level, with a table and without."""
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_no_node_has_no_children(level):
+    for parent in (torch.tensor([[-1, 0]]), torch.tensor([[-1, 0]], dtype=torch.int32)):
+        children = level.children(parent)
+        assert children.mask[0, 0].isneginf().all()
+        assert (children.mask[0, 1] == 0).sum() == 2
+        assert children.rank_bounds[0, 0].diff().eq(0).all()
+    first, end = level.ranks(torch.tensor([-1, 4]))
+    assert (end - first).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_what_is_picked_is_what_stands_at_the_place(level):
+    parent_BW = torch.tensor([[0, 1], [1, 1]])
+    children = level.children(parent_BW)
+    place_BX = torch.tensor([[1, 5], [level.width, 2]])
+    picked = children.pick(place_BX)
+    assert picked.parent_BX.tolist() == [[0, 5 // level.width], [1, 0]]
+    for b, x in itertools.product(range(2), range(2)):
+        w, c = divmod(int(place_BX[b, x]), level.width)
+        if children.mask[b, w, c] == 0:
+            assert picked.node_BX[b, x] == children.node[b, w, c]
+            assert picked.token_BX[b, x] == children.token[b, w, c]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_the_items_of_children_lie_between_bounds(level):
+    children = level.children(torch.tensor([[1, 0]]))
+    assert children.rank_bounds.tolist() == [[[3, 4, 5, 6], [0, 1, 3, 4]]]
+    counts = children.in_places(children.rank_bounds.diff())
+    assert counts[children.mask == 0].tolist() == [1, 1, 1, 1, 2]
 
 
 def test_walking_ends_at_the_node_of_the_path():
@@ -85,8 +129,10 @@ def test_the_children_of_every_path_are_the_continuations_of_the_items(items, si
     trie = TokenTrie.from_semantic_ids(ids, 40)
     for path, tokens in continuations(ids).items():
         level = trie.levels[len(path)]
-        node, is_present, token = level.children(trie.walk(torch.tensor([path], dtype=torch.long)))
-        assert token[is_present].tolist() == level.token_M[node[is_present]].tolist() == tokens
+        children = level.children(trie.walk(torch.tensor([path], dtype=torch.long)))
+        assert set(children.mask.flatten().tolist()) <= {0, -np.inf}
+        node, token = (x[children.mask == 0] for x in (children.node, children.token))
+        assert token.tolist() == level.token_M[node].tolist() == tokens
 
 
 @settings(deadline=None, max_examples=60)
@@ -124,6 +170,7 @@ def test_what_was_saved_is_loaded(tmp_path):
     assert same(trie, loaded)
     assert [level.max_branch for level in loaded.levels] == [lv.max_branch for lv in trie.levels]
     assert loaded.vocabulary_end == trie.vocabulary_end
+    assert loaded.bytes == trie.bytes
     assert [path.name for path in tmp_path.iterdir()] == ["index.safetensors"]
 
 
@@ -200,6 +247,16 @@ def test_paths_of_any_length_are_ids_too():
 def test_items_without_tokens_are_refused(paths):
     with pytest.raises(ValueError, match="an ID of at least one token"):
         TokenTrie.from_paths(paths)
+
+
+def test_masks_are_counted_as_memory_and_never_saved(tmp_path):
+    trie = TokenTrie.from_semantic_ids(SIX, 10)
+    saved = sum(tensor.nbytes for tensor in trie._tensors().values())
+    masks = [level.mask_rows for level in trie.levels]
+    assert [mask.shape for mask in masks] == [(2, 2), (3, 3)]
+    assert trie.bytes == saved + sum(mask.nbytes for mask in masks)
+    trie.save(tmp_path / "index.safetensors")
+    assert all(k in trie._tensors() for k in load_tensors(tmp_path / "index.safetensors")[0])
 
 
 def test_the_same_trie_moves_to_another_device():

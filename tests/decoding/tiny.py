@@ -1,5 +1,6 @@
 """Small random catalogues, tiny random models, and the slow, plain ways to decode them."""
 
+import dataclasses
 import itertools
 from collections.abc import Sequence
 
@@ -20,6 +21,7 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
+from genrec.decoding import TokenTrie
 from genrec.semantic_ids import SemanticIds
 
 FIRST_TOKEN = 40
@@ -96,6 +98,12 @@ def item_tokens(ids: SemanticIds, first_token: int = FIRST_TOKEN) -> list[tuple[
     """Write every item's ID as vocabulary ids."""
     starts = list(itertools.accumulate(ids.codebook_sizes[:-1], initial=first_token))
     return [tuple(row) for row in (ids.codes_NL + np.array(starts)).tolist()]
+
+
+def without_tables(trie: TokenTrie) -> TokenTrie:
+    """Find children by bounds alone, as in levels whose nodes have few."""
+    levels = tuple(dataclasses.replace(level, node_PK=None) for level in trie.levels)
+    return dataclasses.replace(trie, levels=levels)
 
 
 def continuations(

@@ -86,14 +86,14 @@ class PromptScorer:
         self._prompts = prompts
 
     def log_probs(
-        self, path_BWT: Tensor, parent_BW: Tensor, next_BWC: Tensor, is_allowed_BWC: Tensor
+        self, path_BWT: Tensor, parent_BW: Tensor, next_BWC: Tensor, mask_BWC: Tensor
     ) -> Tensor:
         """Ask for the allowed codes of every beam."""
         del parent_BW  # vLLM finds by itself what it has computed of a path
         width = path_BWT.shape[1]
         paths = path_BWT.flatten(0, 1).tolist()
-        is_allowed_RC = is_allowed_BWC.flatten(0, 1)
-        row_A, _ = is_allowed_RC.nonzero(as_tuple=True)
+        is_allowed_BWC = mask_BWC == 0
+        row_A, _ = is_allowed_BWC.flatten(0, 1).nonzero(as_tuple=True)
         token_A = next_BWC[is_allowed_BWC]
         wanted = defaultdict(list)
         for row, token in zip(row_A.tolist(), token_A.tolist(), strict=True):

@@ -326,10 +326,10 @@ class PagedScorer:
         self._slot_BW = torch.zeros_like(self._last_B1)
 
     def log_probs(
-        self, path_BWT: Tensor, parent_BW: Tensor, next_BWC: Tensor, is_allowed_BWC: Tensor
+        self, path_BWT: Tensor, parent_BW: Tensor, next_BWC: Tensor, mask_BWC: Tensor
     ) -> Tensor:
         """Score tokens in the whole vocabulary."""
-        del is_allowed_BWC  # a gather of all costs less than to leave some out
+        del mask_BWC  # a gather of all costs less than to leave some out
         width, codes = path_BWT.shape[1:]
         if codes > 0:
             self._follow(parent_BW)
