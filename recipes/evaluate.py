@@ -27,6 +27,7 @@ from genrec.eval.contenders import (
     ContestConfig,
     baselines,
     contest,
+    hybrids,
     known_optimum,
     refuse_unanswered,
 )
@@ -59,6 +60,9 @@ class Config(ContestConfig):
     baselines: tuple[str, ...] = ("popularity", "item_knn", "mean_rating")
     """What stands beside the model: names of genrec.eval.methods."""
 
+    hybrids: tuple[str, ...] = ()
+    """Those of the baselines that are also mixed with the model, as much as validates best."""
+
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Settings of baselines, such as ``{item_knn: {window: 50}}``; left out, they choose them."""
 
@@ -83,6 +87,10 @@ class Config(ContestConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_methods(self.baselines, self.settings)
+        if missing := {*self.hybrids} - {*self.baselines}:
+            raise ValueError(f"hybrids names {sorted(missing)}, which must be among the baselines")
+        if self.hybrids and self.model is None:
+            raise ValueError("hybrids mixes baselines with a model; give model")
 
 
 def main(config: Config) -> None:
@@ -120,14 +128,19 @@ def main(config: Config) -> None:
 def contenders(config: Config, dataset: Dataset, split: Split) -> Iterator[tuple[str, Contender]]:
     """Make the methods: the model, what runs elsewhere, baselines, the optimum where known."""
     if config.model is not None:
-        yield MODEL, load_model(config.model, dataset, beams=config.beams)
+        model = load_model(config.model, dataset, beams=config.beams)
+        yield MODEL, model
     for name, path in config.rankings.items():
         ranked = RankingFile(path, dataset.catalogue)
         yield name, Contender(recommender=ranked, tasks=("recommend",))
     if config.service is not None:
         client = HTTPRecommender(config.service, dataset.catalogue)
         yield "service", Contender(recommender=client, tasks=client.tasks)
-    yield from baselines(config.baselines, config.settings, dataset, split, config)
+    others = dict(baselines(config.baselines, config.settings, dataset, split, config))
+    yield from others.items()
+    if config.model is not None:
+        helpers = {name: others[name] for name in config.hybrids}
+        yield from hybrids((MODEL, model), helpers, dataset, split, config)
     if (optimum := known_optimum(dataset)) is not None:
         yield OPTIMUM, optimum
 

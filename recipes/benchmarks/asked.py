@@ -17,6 +17,7 @@ from genrec.data.toy_shop import ToyShop
 from genrec.data.toy_world import CATEGORIES
 from genrec.decoding.drawing import Drawing
 from genrec.eval.intervals import Statistics
+from genrec.eval.pictures import nearest_pictures
 from genrec.models.image_tokens import ImageTokenizer
 from recipes.benchmarks.looks import Eye
 
@@ -127,6 +128,16 @@ def grid(
         past = [catalogue.picture(row) for row in bought]
         lines.append([*past, *pictures[place * len(queries) : (place + 1) * len(queries)]])
     return _sheet(lines, ["bought", "before", "", *queries]), differ
+
+
+def beside_nearest(
+    drawn: Sequence[Image.Image], real: Sequence[Image.Image], *, columns: int = 9
+) -> Image.Image:
+    """Put some drawn pictures above the real ones that they are most like: a copy would show."""
+    some = list(drawn[:columns])
+    found = nearest_pictures(some, real)
+    titles = [f"{distance:.3f} apart" for distance in found.distance_U]
+    return _sheet([some, [real[number] for number in found.picture_U]], titles)
 
 
 def _sheet(lines: Sequence[Sequence[Image.Image | None]], titles: Sequence[str]) -> Image.Image:

@@ -32,7 +32,7 @@ from genrec.serving.bundle import load_image_tokenizer
 
 if not __package__:  # run by its path
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from recipes.benchmarks.asked import Asked, grid
+from recipes.benchmarks.asked import Asked, beside_nearest, grid
 from recipes.benchmarks.looks import train_eye
 
 RECIPES = Path(__file__).resolve().parents[1]
@@ -50,13 +50,13 @@ class Config:
     out: Path = Path("runs/benchmarks/imagine")
     """Where shop, tokenizers and model are kept; what is there is not made again."""
 
-    users: int = 300
+    users: int = 2000
     """Draw for so many test users."""
 
     guides: int = 2
     """Items that guide a picture."""
 
-    temperature: float = 0.4
+    temperature: float = 0.25
     top_p: float = 0.9
     guidance: float = 1.5
     """How image tokens are sampled; chosen on validation users."""
@@ -94,7 +94,7 @@ def make(config: Config) -> None:
     )
     steps = {
         "data": ("prepare", "prepare_toy", "--toy.picture_users=1.0", f"--seed={config.seed}"),
-        "encoder": ("pretrain_encoder", None, "--toy_pictures=4000"),
+        "encoder": ("pretrain_encoder", "", "--toy_pictures=4000"),
         "tokenizer": (
             "train_tokenizer", "tokenizer_imagine", f"--dataset={data}", "--page=false",
             f"--features.pictures.encoder={seer}",
@@ -108,10 +108,11 @@ def make(config: Config) -> None:
     }  # fmt: skip
     for name, (recipe, settings, *options) in steps.items():
         if not (out / name).exists():
-            command = [sys.executable, f"{RECIPES / recipe}.py", *options]
-            if settings is not None:
+            command = [sys.executable, f"{RECIPES / recipe}.py"]
+            if settings:
                 command.append(f"--config={RECIPES / 'configs' / settings}.yaml")
-            subprocess.run([*command, *few.get(name, ()), f"--out={out / name}"], check=True)
+            options += [*few.get(name, ()), f"--out={out / name}"]
+            subprocess.run([*command, *options], check=True)
 
 
 def open_shop(config: Config) -> ToyShop:
@@ -169,6 +170,7 @@ def main(config: Config) -> None:
         }
     sheet, differ = grid(rec, shop, asked, eye, guides=config.guides, how=how)
     sheet.save(config.out / "grid.webp", quality=90)
+    beside_nearest(drawn["retrieval"], real_N).save(config.out / "nearest.webp", quality=90)
     summary |= {
         "shape_follows_query": summary["shape_retrieval"][0],
         "colour_follows_taste": summary["colour_retrieval"][0],

@@ -71,6 +71,23 @@ def test_a_model_is_the_subject_and_names_only_items_that_exist(model, tmp_path)
     assert (told["subject"], told["optimum"]) == ("genrec", None)
 
 
+def test_a_model_is_mixed_with_a_baseline_and_stands_beside_both(model, tmp_path):
+    out, where = tmp_path / "report", {"dataset": model / "data", "model": model / "model"}
+    main(Config(**where, out=out, k=5, baselines=("popularity",), hybrids=("popularity",)))
+    told = json.loads((out / "results.json").read_text())["methods"]
+    assert list(told) == ["genrec", "popularity", "genrec+popularity"]
+    users = {name: one["recommend"]["counts"] for name, one in told.items()}
+    assert users["genrec+popularity"] == users["genrec"]
+
+
+def test_a_hybrid_needs_a_model_and_a_baseline_that_is_asked_for(tmp_path):
+    where = {"dataset": tmp_path, "out": tmp_path / "report"}
+    with pytest.raises(ValueError, match="hybrids mixes baselines with a model; give model"):
+        Config(**where, hybrids=("item_knn",))
+    with pytest.raises(ValueError, match=r"hybrids names \['als'\], which must be among"):
+        Config(**where, model=tmp_path, hybrids=("als",))
+
+
 def test_a_model_of_another_catalogue_is_refused(model, toy, tmp_path):
     with pytest.raises(ArtifactError, match="catalogue"):
         main(Config(dataset=toy, model=model / "model", out=tmp_path / "report"))

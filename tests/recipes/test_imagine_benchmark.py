@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from genrec.config import load_config
 from genrec.data import leave_one_out
 from genrec.data.toy_shop import ToyShopConfig, toy_shop
 from genrec.data.toy_world import CATEGORIES, COLOURS
-from recipes.benchmarks.asked import Asked
+from recipes.benchmarks.asked import Asked, beside_nearest
 from recipes.benchmarks.looks import train_eye
 from recipes.finetune import Config
 from tests.recipes.test_finetune import RECIPES
@@ -36,6 +37,7 @@ def test_the_quick_benchmark_tells_everything_that_is_asked_for(tmp_path):
         assert 0 <= found[key] <= 1, key
     assert found["users"] == 8
     assert (tmp_path / "grid.webp").is_file()
+    assert (tmp_path / "nearest.webp").is_file()
 
 
 def test_what_should_be_drawn_is_read_from_query_and_planted_taste():
@@ -67,6 +69,14 @@ def test_the_eye_learns_to_read_colours_and_scores_what_it_reads():
     assert scored["colour"] == pytest.approx(np.mean(seen.colour_U == asked.colour_E))
     fits = [shape in may for shape, may in zip(seen.shape_U, asked.shapes_E, strict=True)]
     assert scored["shape"] == pytest.approx(np.mean(fits))
+
+
+def test_a_copy_stands_above_its_original():
+    real = [Image.new("RGB", (64, 64), colour) for colour in ("red", "lime", "blue", "black")]
+    sheet = beside_nearest([real[2], real[0]], real)
+    tall = sheet.height
+    for x, colour in ((50, (0, 0, 255)), (150, (255, 0, 0))):
+        assert sheet.getpixel((x, tall // 3)) == sheet.getpixel((x, tall - 40)) == colour
 
 
 def test_the_config_of_the_model_that_draws_loads():
