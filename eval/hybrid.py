@@ -20,7 +20,7 @@ from genrec.recommender import Ranking, Recommender, Request
 log = logging.getLogger(__name__)
 
 WEIGHTS: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
-POWERS: Final = (0.5, 0.75, 1.0, 1.25, 1.5)
+POWERS: Final = (0.5, 1.0, 1.5, 2.0, 3.0)
 
 
 @dataclass(frozen=True, kw_only=True)
