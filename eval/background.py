@@ -39,6 +39,13 @@ class Background:
     """Features of the items, scaled to the length 1; ``None`` for none."""
 
     @classmethod
+    def with_texts(cls, dataset: Dataset, train: Bools) -> "Background":
+        """Encode what is written of the items, to tell how unlike those of a ranking are."""
+        from genrec.tokenization import item_texts, text_features
+
+        return cls.of(dataset, train, text_features(item_texts(dataset.catalogue)))
+
+    @classmethod
     def of(
         cls, dataset: Dataset, train: Bools, features_NF: Features | None = None
     ) -> "Background":

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from genrec.data import Dataset, Dialogue, Split
+from genrec.data import Catalogue, Dataset, Dialogue, Split
 from genrec.eval.asking import ALONE, Recorded
 from genrec.eval.dialogues import evaluate_dialogues
 from genrec.eval.efficiency import Efficiency, measure_efficiency
@@ -19,7 +19,9 @@ from genrec.eval.item_questions import sample_items
 from genrec.eval.methods import METHODS, make_method
 from genrec.eval.processes import Processes
 from genrec.eval.questions import Questions, sample_users
+from genrec.eval.ranking_file import RankingFile
 from genrec.eval.results import Results, TaskResults
+from genrec.eval.service import HTTPRecommender
 from genrec.eval.stress import Make, Stressed, check_stresses, put_under_stress
 from genrec.eval.table import main_metric
 from genrec.eval.tasks import DIALOGUE_TASKS, RANKING_TASKS, TASKS, Task, TaskError, check_tasks
@@ -182,6 +184,31 @@ def baselines(
             made = make_method(name, dataset, split, settings=settings.get(name), seed=config.seed)
             identity = {"method": name, "settings": dict(settings.get(name, {}))}
             yield name, Contender(recommender=made, tasks=METHODS[name].tasks, identity=identity)
+
+
+def outsiders(
+    rankings: Mapping[str, Path], service: str | None, catalogue: Catalogue
+) -> Iterator[tuple[str, Contender]]:
+    """Let in what runs elsewhere.
+
+    Args:
+        rankings: Ranking files of other systems, by name.
+        service: The address of a served model.
+        catalogue: The items.
+    """
+    for name, path in rankings.items():
+        yield name, Contender(recommender=RankingFile(path, catalogue), tasks=("recommend",))
+    if service is not None:
+        client = HTTPRecommender(service, catalogue)
+        yield "service", Contender(recommender=client, tasks=client.tasks)
+
+
+def check_hybrids(names: Sequence[str], baselines: Sequence[str], *, has_model: bool) -> None:
+    """Refuse mixtures whose parts are not asked for."""
+    if missing := {*names} - {*baselines}:
+        raise ValueError(f"hybrids names {sorted(missing)}, which must be among the baselines")
+    if names and not has_model:
+        raise ValueError("hybrids mixes baselines with a model; give model")
 
 
 def hybrids(

@@ -16,25 +16,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from genrec.artifacts import ArtifactError, check_same
+from genrec.artifacts import ArtifactError
 from genrec.config import ConfigError, parse_args, to_dict
 from genrec.data import DataError, Dataset, Split, SplitConfig, load_dialogues
-from genrec.eval import TASKS, TaskError, summarize, text_table, write_report
-from genrec.eval.background import Background, Features
+from genrec.eval import TaskError, summarize, text_table, write_report
+from genrec.eval.background import Background
 from genrec.eval.contenders import (
     Contender,
     Contest,
     ContestConfig,
     baselines,
+    check_hybrids,
     contest,
     hybrids,
     known_optimum,
+    outsiders,
     refuse_unanswered,
 )
 from genrec.eval.methods import check_methods
 from genrec.eval.processes import launched_processes
-from genrec.eval.ranking_file import RankingFile
-from genrec.eval.service import HTTPRecommender
 from genrec.eval.trackers import track
 
 MODEL, OPTIMUM = "genrec", "optimum"
@@ -87,10 +87,7 @@ class Config(ContestConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_methods(self.baselines, self.settings)
-        if missing := {*self.hybrids} - {*self.baselines}:
-            raise ValueError(f"hybrids names {sorted(missing)}, which must be among the baselines")
-        if self.hybrids and self.model is None:
-            raise ValueError("hybrids mixes baselines with a model; give model")
+        check_hybrids(self.hybrids, self.baselines, has_model=self.model is not None)
 
 
 def main(config: Config) -> None:
@@ -111,11 +108,12 @@ def main(config: Config) -> None:
     if processes.rank > 0:
         return
     results = {name: one.results for name, one in found.items()}
+    background = (Background.with_texts if config.features else Background.of)(dataset, split.train)
     page = write_report(
         config.out, results, dataset, summary=summarize(results, subject=MODEL),
         optimum=OPTIMUM if OPTIMUM in results else None, seeds={"seed": config.seed},
         config=to_dict(config), prompt_of=getattr(subject.recommender, "prompt_text", None),
-        background=Background.of(dataset, split.train, features(dataset, config)),
+        background=background,
         users_shown=config.users_shown,
         stressed={name: one.stressed for name, one in found.items()},
     )  # fmt: skip
@@ -130,12 +128,7 @@ def contenders(config: Config, dataset: Dataset, split: Split) -> Iterator[tuple
     if config.model is not None:
         model = load_model(config.model, dataset, beams=config.beams)
         yield MODEL, model
-    for name, path in config.rankings.items():
-        ranked = RankingFile(path, dataset.catalogue)
-        yield name, Contender(recommender=ranked, tasks=("recommend",))
-    if config.service is not None:
-        client = HTTPRecommender(config.service, dataset.catalogue)
-        yield "service", Contender(recommender=client, tasks=client.tasks)
+    yield from outsiders(config.rankings, config.service, dataset.catalogue)
     others = dict(baselines(config.baselines, config.settings, dataset, split, config))
     yield from others.items()
     if config.model is not None:
@@ -145,33 +138,10 @@ def contenders(config: Config, dataset: Dataset, split: Split) -> Iterator[tuple
         yield OPTIMUM, optimum
 
 
-def features(dataset: Dataset, config: Config) -> Features | None:
-    if not config.features:
-        return None
-    from genrec.tokenization import item_texts, text_features
-
-    return text_features(item_texts(dataset.catalogue))
-
-
 def load_model(path: Path, dataset: Dataset, *, beams: int) -> Contender:
-    from genrec.serving import GenRec  # torch is imported only where there is a model
-    from genrec.serving.restated import count_weights, identity, restated
+    from genrec.serving.restated import open_for_evaluation  # torch only where there is a model
 
-    engine: Any = GenRec.from_pretrained(path, beams=beams).recommender
-    check_same(
-        "catalogue", engine.renderer.catalogue.fingerprint, dataset.catalogue.fingerprint,
-        ours_from=str(path), theirs_from=dataset.name,
-    )  # fmt: skip
-
-    return Contender(
-        recommender=engine, ids=engine.renderer.ids, weights=count_weights(path),
-        tasks=tuple(task for task in TASKS if task in engine.renderer.tasks),
-        make=lambda setting: engine.following(
-            restated(engine.renderer, setting.catalogue, unseen=setting.is_unseen)
-        ),
-        prompt_tokens=lambda request: len(engine.renderer.render(request).prompt),
-        identity={"model": identity(path), "beams": beams},
-    )  # fmt: skip
+    return Contender(**open_for_evaluation(path, dataset, beams=beams)._asdict())
 
 
 if __name__ == "__main__":

@@ -1,15 +1,71 @@
 """What an evaluation asks of a model directory beside answers: other words, and its size."""
 
 import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from safetensors import safe_open
 
-from genrec.artifacts import fingerprint, read_json
-from genrec.data import Catalogue
+from genrec.artifacts import check_same, fingerprint, read_json
+from genrec.data import Catalogue, Dataset
 from genrec.prompts import Renderer, Tasks
+from genrec.recommender import Recommender, Request
+from genrec.semantic_ids import SemanticIds
+from genrec.serving.api import GenRec
 from genrec.serving.bundle import follow, model_directory
+
+
+class Evaluated(NamedTuple):
+    """A model directory with all that an evaluation can do with it."""
+
+    recommender: Recommender
+
+    tasks: tuple[str, ...]
+    """The tasks that it learned."""
+
+    make: Callable[[Any], Recommender]
+    """Makes it for another setting: one with a ``catalogue`` and ``is_unseen``."""
+
+    ids: SemanticIds
+    """The semantic IDs that it names items by."""
+
+    prompt_tokens: Callable[[Request], int]
+    """Counts the tokens of a request's prompt."""
+
+    weights: tuple[int, int | None]
+    """How many weights it has, and how many of them were trained where it tells."""
+
+    identity: Mapping[str, Any]
+    """What tells its answers from those of another model."""
+
+
+def open_for_evaluation(path: Path, dataset: Dataset, *, beams: int) -> Evaluated:
+    """Load a model directory to be scored on a data set.
+
+    Args:
+        path: The model directory.
+        dataset: What it is asked about.
+        beams: Fewest beams of its searches.
+
+    Raises:
+        ArtifactError: When there is no model, or it was made for another catalogue.
+    """
+    engine: Any = GenRec.from_pretrained(path, beams=beams).recommender
+    renderer = engine.renderer
+    check_same(
+        "catalogue", renderer.catalogue.fingerprint, dataset.catalogue.fingerprint,
+        ours_from=str(path), theirs_from=dataset.name,
+    )  # fmt: skip
+    return Evaluated(
+        recommender=engine, tasks=tuple(renderer.tasks), ids=renderer.ids,
+        make=lambda setting: engine.following(
+            restated(renderer, setting.catalogue, unseen=setting.is_unseen)
+        ),
+        prompt_tokens=lambda request: len(renderer.render(request).prompt),
+        weights=count_weights(path), identity={"model": identity(path), "beams": beams},
+    )  # fmt: skip
 
 
 def restated(renderer: Renderer, catalogue: Catalogue, *, unseen: bool = False) -> Renderer:
