@@ -98,6 +98,15 @@ def test_the_interval_of_a_difference_is_narrower_than_that_of_each_run():
     assert difference.half_width < bootstrap(first)["score"].half_width / 5
 
 
+def test_what_float32_rounds_is_no_difference():
+    rating_E = 1 + np.arange(40) / 10
+    (rounded,) = compare(of(rating_E), of(rating_E * (1 - 1e-7))).values()
+    assert rounded.difference.low > 0  # in every resample, and yet:
+    assert (rounded.p_value, rounded.verdict) == (1.0, "cannot tell")
+    (real,) = compare(of(rating_E), of(rating_E * (1 - 1e-4))).values()
+    assert real.verdict == "better"
+
+
 def test_runs_on_other_users_cannot_be_paired():
     with pytest.raises(ValueError, match="cannot be paired"):
         compare(of([1.0, 0.0]), of([1.0, 0.0, 1.0]))
