@@ -113,8 +113,7 @@ def main(config: Config) -> None:
         config.out, results, dataset, summary=summarize(results, subject=MODEL),
         optimum=OPTIMUM if OPTIMUM in results else None, seeds={"seed": config.seed},
         config=to_dict(config), prompt_of=getattr(subject.recommender, "prompt_text", None),
-        background=background,
-        users_shown=config.users_shown,
+        background=background, users_shown=config.users_shown,
         stressed={name: one.stressed for name, one in found.items()},
     )  # fmt: skip
     if config.trackers:
