@@ -53,24 +53,31 @@ def _replace_directory(new: Path, path: Path) -> None:
 
 
 @contextlib.contextmanager
-def write_text_stream(path: Path | str) -> Iterator[TextIO]:
-    """Yield an open text file that becomes ``path`` when the block ends well.
+def write_file(path: Path | str) -> Iterator[Path]:
+    """Yield an empty temporary file beside ``path`` that becomes ``path`` when the block ends well.
 
-    A reader sees the old text or the whole new one; if the block raises, the old one stays.
+    A reader sees the old file or the whole new one; if the block raises, the old one stays.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
+        yield temporary
+        temporary.chmod(0o644)
+        sync(temporary)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def write_text_stream(path: Path | str) -> Iterator[TextIO]:
+    """Yield an open text file that becomes ``path`` when the block ends well."""
+    with write_file(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        yield file
 
 
 def write_text(path: Path | str, text: str) -> None:

@@ -9,6 +9,7 @@ from genrec.artifacts import (
     fingerprint,
     read_json,
     write_directory,
+    write_file,
     write_json,
     write_text,
 )
@@ -54,6 +55,27 @@ def test_a_file_is_replaced_in_one_step(tmp_path):
     write_text(tmp_path / "deep" / "a.txt", "two")
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["a.txt"]
     assert (tmp_path / "deep" / "a.txt").read_text() == "two"
+
+
+def test_an_interruption_leaves_the_old_file_and_nothing_else(tmp_path):
+    def interrupted():
+        with write_file(tmp_path / "a.bin") as temporary:
+            temporary.write_bytes(b"half")
+            raise InterruptionError
+
+    (tmp_path / "a.bin").write_bytes(b"old")
+    with pytest.raises(InterruptionError):
+        interrupted()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
+    assert (tmp_path / "a.bin").read_bytes() == b"old"
+
+
+def test_a_file_appears_when_it_is_complete_and_others_may_read_it(tmp_path):
+    with write_file(tmp_path / "deep" / "a.bin") as temporary:
+        temporary.write_bytes(b"new")
+        assert not (tmp_path / "deep" / "a.bin").exists()
+    assert (tmp_path / "deep" / "a.bin").read_bytes() == b"new"
+    assert (tmp_path / "deep" / "a.bin").stat().st_mode & 0o777 == 0o644
 
 
 def test_json_survives_the_round_trip(tmp_path):

@@ -5,7 +5,6 @@ Shape letters in this file: N items, F features.
 
 import contextlib
 import logging
-import os
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from genrec.artifacts import fingerprint
+from genrec.artifacts import fingerprint, write_file
 from genrec.tokenization.arrays import Features
 from genrec.tokenization.encoders import (
     MINILM,
@@ -150,12 +149,5 @@ def _encode(
 
 def _save(path: Path, features_NF: Features) -> None:
     """Write an array in one step, so that a chunk that exists is a chunk that is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.save(file, features_NF)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with write_file(path) as temporary, temporary.open("wb") as file:
+        np.save(file, features_NF)

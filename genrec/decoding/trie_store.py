@@ -1,8 +1,6 @@
 """Tensors and a few facts about them in one safetensors file."""
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,27 +9,18 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from genrec.artifacts import ArtifactError
+from genrec.artifacts import ArtifactError, write_file
 
 FORMAT = "genrec trie 1"
 
 
 def save_tensors(path: Path | str, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
     """Write a file in one step: it is there as a whole, or as it was before."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        metadata = {"format": FORMAT, "facts": json.dumps(facts)}
-        # Two names of one tensor would be refused, and a view would be written whole.
-        save_file({k: t.cpu().contiguous() for k, t in tensors.items()}, temporary, metadata)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    metadata = {"format": FORMAT, "facts": json.dumps(facts)}
+    # Two names of one tensor would be refused, and a view would be written whole.
+    own = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+    with write_file(path) as temporary:
+        save_file(own, temporary, metadata)
 
 
 def load_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -5,33 +5,26 @@ Shape letters in this file: N items, U pictures asked for, S features of each, D
 
 import contextlib
 import copy
-import json
-import os
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from genrec.artifacts import ArtifactError, fingerprint
+from genrec.artifacts import fingerprint
 from genrec.data import Catalogue
 from genrec.data.catalogue import PICTURE
 from genrec.data.pictures import open_picture
 from genrec.models.flamingo import FlamingoForCausalLM
 from genrec.models.picture_inputs import PictureSource
-from genrec.models.vision import Preprocessing, preprocessing_of
-
-PART_BYTES = 64 * 2**20
-"""About how much is computed between two writes, and so lost at most when a run is killed."""
+from genrec.models.picture_makers import PictureMaker, features_by, pixels_by
+from genrec.models.picture_parts import PictureParts
+from genrec.models.vision import preprocessing_of
 
 Rows = Sequence[int] | np.ndarray[Any, np.dtype[Any]]
 
@@ -48,7 +41,7 @@ class PictureStore:
     def __init__(
         self,
         catalogue: Catalogue,
-        make: "PictureMaker",
+        make: PictureMaker,
         *,
         folder: Path | str | None = None,
         batch_size: int = 64,
@@ -69,7 +62,7 @@ class PictureStore:
         self._catalogue = catalogue
         self._make = make
         self._batch_size, self._progress = batch_size, progress
-        self._parts = _Parts(Path(folder) / make.fingerprint if folder is not None else None)
+        self._parts = PictureParts(Path(folder) / make.fingerprint if folder is not None else None)
         self._place_N2 = self._places(catalogue)
         self._guests: dict[int, Tensor] = {}
 
@@ -254,70 +247,11 @@ def pictures_for(
     )
 
 
-class PictureMaker(NamedTuple):
-    """What a store keeps of a picture."""
-
-    kind: Literal["features", "pixels"]
-    fingerprint: str
-    """Hash of all that decides the result beside the picture."""
-
-    preprocessing: Preprocessing
-    encode: Callable[[Tensor], Tensor]
-    """From the pixels of a batch to what is kept of them."""
-
-    finish: Callable[[Tensor], Tensor]
-    """From what was kept to what the model takes."""
-
-
-def features_by(model: FlamingoForCausalLM, *, dtype: torch.dtype = torch.float16) -> PictureMaker:
-    """Keep the features of a model's encoder, by default in half precision.
-
-    A CLIP ViT-L makes 257 x 1024 of them, half a megabyte a picture.
-    """
-    preprocessing = preprocessing_of(model)
-
-    @torch.no_grad()
-    def encode(pixels_U3HW: Tensor) -> Tensor:
-        was_training = model.vision_model.training
-        model.vision_model.eval()
-        found_USD = model.encode_pictures(preprocessing.normalise(pixels_U3HW.to(model.device)))
-        model.vision_model.train(was_training)
-        kept_USD = found_USD.to("cpu", dtype)
-        if not kept_USD.isfinite().all():
-            raise ValueError(
-                f"features of the encoder are not finite as {dtype}: either its weights are no "
-                "numbers, or they need features_by(model, dtype=torch.float32)"
-            )
-        return kept_USD
-
-    name = fingerprint(
-        "features", str(dtype), json.dumps(asdict(preprocessing)), weights_of(model.vision_model)
-    )
-    return PictureMaker("features", name, preprocessing, encode, finish=lambda kept: kept)
-
-
-def pixels_by(preprocessing: Preprocessing) -> PictureMaker:
-    """Keep pixels, for an encoder whose weights change."""
-    name = fingerprint("pixels", json.dumps(asdict(preprocessing)))
-    return PictureMaker(
-        "pixels", name, preprocessing, encode=lambda pixels: pixels, finish=preprocessing.normalise
-    )
-
-
 @contextlib.contextmanager
 def _own_precision() -> Iterator[None]:
     """Compute in the weights' own precision, also within a training that multiplies in another."""
     with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
         yield
-
-
-def weights_of(model: nn.Module) -> str:
-    """Hash the weights of a model."""
-    digests = []
-    for name, weight in sorted(model.state_dict().items()):
-        raw = weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
-        digests.append(fingerprint(name, str(weight.dtype), str(tuple(weight.shape)), raw))
-    return fingerprint(*digests)
 
 
 def _keys(catalogue: Catalogue) -> list[str | None]:
@@ -328,68 +262,3 @@ def _keys(catalogue: Catalogue) -> list[str | None]:
         None if encoded is None else fingerprint(encoded)
         for encoded in catalogue.table[PICTURE].to_list()
     ]
-
-
-class _Parts:
-    """What is kept: a growing list of tensors, each a file where there is a folder."""
-
-    def __init__(self, folder: Path | None) -> None:
-        self._folder = folder
-        self.tensors: list[Tensor] = []
-        self.places: dict[str, tuple[int, int]] = {}
-        self._new_keys: list[str] = []
-        self._new: list[Tensor] = []
-        for file in sorted(folder.glob("*.safetensors")) if folder is not None else ():
-            self._append(*_open_part(file))
-
-    def add(self, keys: list[str], made: Tensor) -> None:
-        """Take some more, and write what has come together when it is much."""
-        self._new_keys += keys
-        self._new.append(made)
-        if sum(tensor.nbytes for tensor in self._new) >= PART_BYTES:
-            self.flush()
-
-    def flush(self) -> None:
-        """Write what has come together."""
-        if not self._new:
-            return
-        keys, made = self._new_keys, torch.cat(self._new)
-        if self._folder is not None:
-            keys, made = _open_part(_write_part(self._folder, keys, made))
-        self._append(keys, made)
-        self._new_keys, self._new = [], []
-
-    def _append(self, keys: list[str], made: Tensor) -> None:
-        number = len(self.tensors)
-        self.tensors.append(made)
-        self.places |= {key: (number, place) for place, key in enumerate(keys)}
-
-
-def _write_part(folder: Path, keys: list[str], made: Tensor) -> Path:
-    """Write a file that appears whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{fingerprint(*keys)}.safetensors"
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=folder)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(save({"pictures": made.contiguous()}, {"keys": json.dumps(keys)}))
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return path
-
-
-def _open_part(path: Path) -> tuple[list[str], Tensor]:
-    """Map a file into memory: only what is asked for is read."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            return json.loads(file.metadata()["keys"]), file.get_tensor("pictures")
-    except (SafetensorError, KeyError, TypeError) as error:
-        raise ArtifactError(
-            f"{path} holds no pictures of a PictureStore ({error}); delete it, and they are "
-            "computed again"
-        ) from error

@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 from genrec.artifacts import ArtifactError
 from genrec.data import Catalogue, DataError
 from genrec.data.pictures import without_broken_pictures
-from genrec.models import PictureStore, Preprocessing, VisionConfig, add_vision, picture_store
-from genrec.models.picture_store import features_by, pixels_by
+from genrec.models import PictureStore, Preprocessing, VisionConfig, add_vision, picture_parts
+from genrec.models.picture_makers import features_by, pixels_by
 from tests.models.small_flamingo import LANGUAGE_MODELS, small_flamingo
 
 SIZE = Preprocessing(height=16, width=16)
@@ -99,7 +99,7 @@ def test_a_second_run_encodes_only_new_pictures(model, catalogue, tmp_path):
 
 
 def test_a_killed_run_goes_on_behind_the_last_part(model, catalogue, tmp_path, monkeypatch):
-    monkeypatch.setattr(picture_store, "PART_BYTES", 1)
+    monkeypatch.setattr(picture_parts, "PART_BYTES", 1)
     make = features_by(model)
 
     def killed(pixels, calls=[]):  # noqa: B006
@@ -115,7 +115,9 @@ def test_a_killed_run_goes_on_behind_the_last_part(model, catalogue, tmp_path, m
     assert sizes == [1, 1]
     whole = PictureStore(catalogue, make)
     torch.testing.assert_close(store.features([0, 2, 4]), whole.features([0, 2, 4]))
-    assert not list(tmp_path.rglob("*.part"))
+    files = [path.name for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) == 3
+    assert all(name.endswith(".safetensors") for name in files)
 
 
 def test_other_weights_and_other_pixels_are_kept_apart(model, catalogue, tmp_path):
