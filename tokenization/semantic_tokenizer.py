@@ -1,58 +1,30 @@
-"""The tokenizer of items: from features to unique semantic IDs, on disk as one directory.
+"""The tokenizer of items: from features to unique semantic IDs.
 
-Shape letters in this file: N items, M new items, F features, L levels.
+Shape letters in this file: N items, M new items, F features.
 """
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from genrec.artifacts import (
-    ArtifactError,
-    check_same,
-    read_json,
-    write_directory,
-    write_json,
-    write_text,
-)
-from genrec.config import to_dict
 from genrec.semantic_ids import Codes, SemanticIds
 from genrec.tokenization import growth, hub
 from genrec.tokenization.arrays import Features, Labels, Rows
-from genrec.tokenization.assignment import AssignmentConfig, assign
+from genrec.tokenization.assignment import AssignmentConfig
 from genrec.tokenization.blend import Blend
 from genrec.tokenization.drift import Drift
-from genrec.tokenization.encoding import (
-    check_features,
-    feature_variance,
-    quantize,
-    reconstruction_errors,
-)
-from genrec.tokenization.ledger import LEDGER_FILE, Entries, Ledger
-from genrec.tokenization.neighbours import neighbours_kept
-from genrec.tokenization.quality import Quality, check_codebooks, check_weights, measure
-from genrec.tokenization.quantizers import (
-    AnyQuantizer,
-    QuantizerConfig,
-    fit_quantizer,
-    is_trained,
-    method_of,
-)
+from genrec.tokenization.encoding import check_features, quantize
+from genrec.tokenization.first_ids import give_first_ids
+from genrec.tokenization.ledger import Ledger
+from genrec.tokenization.quality import Quality
+from genrec.tokenization.quantizers import AnyQuantizer, QuantizerConfig
+from genrec.tokenization.state import TokenizerState
 from genrec.tokenization.training import TrainingConfig
-from genrec.tokenization.weights import load_quantizer, save_weights
-
-CONFIG_FILE = "config.json"
-MODEL_FILE = "model.safetensors"
-IDS_FILE = "semantic_ids.safetensors"
-QUALITY_FILE = "quality.json"
-PAGE_FILE = "quality.html"
-BLEND_FILE = "blend.safetensors"
-FORMAT = 2
-RECIPE = ("quantizer", "training", "assignment", "features", "seed")
 
 
 class SemanticTokenizer:
@@ -63,32 +35,8 @@ class SemanticTokenizer:
     bring back.
     """
 
-    def __init__(
-        self,
-        quantizer: AnyQuantizer,
-        ledger: Ledger,
-        quality: Quality,
-        *,
-        codebook_sizes: tuple[int, ...],
-        feature_dim: int,
-        variance: float,
-        recipe: Mapping[str, Any],
-        blend: Blend | None = None,
-    ) -> None:
-        self.quantizer = quantizer
-        self.ledger = ledger
-        """Who has which ID since when; changes replace it as a whole."""
-        self.quality = quality
-        """How good the IDs of the items of training are."""
-        self.codebook_sizes = codebook_sizes
-        """Codes per level of an ID; one level more than the quantizer's where the last counts."""
-        self.feature_dim = feature_dim
-        self.variance = variance
-        """Mean squared distance of the training items' features from their mean."""
-        self.recipe = dict(recipe)
-        """How the IDs came about: settings, seed, and what the features are."""
-        self.blend = blend
-        """Makes the features out of their sources, so that those of new items are made alike."""
+    def __init__(self, state: TokenizerState) -> None:
+        self._state = state
 
     @classmethod
     def train(
@@ -128,53 +76,54 @@ class SemanticTokenizer:
             CollapsedCodebookError: When all features are equal, or a level of the trained codes
                 tells almost nothing.
         """
-        training, assignment = training or TrainingConfig(), assignment or AssignmentConfig()
-        check_features(features_NF, items=len(catalogue) if catalogue else None)
-        variance = feature_variance(features_NF)
-        x_NF = torch.from_numpy(np.ascontiguousarray(features_NF, dtype=np.float32)).to(device)
-        generator = torch.Generator().manual_seed(seed)
-        together_NC = None if collaborative is None else torch.tensor(collaborative).to(x_NF)
-        quantizer = fit_quantizer(
-            config, x_NF, training,
-            generator=generator, collaborative_NC=together_NC, progress=progress,
-        )  # fmt: skip
-        check_weights(quantizer.state_dict())
-        codes_NL = quantize(quantizer, x_NF)
-        before = SemanticIds(codes_NL.cpu().numpy(), config.codebook_sizes)
-        check_codebooks(before)
-        ids, moved = assign(codes_NL, x_NF, quantizer, assignment)
-        error_N = reconstruction_errors(quantizer, x_NF, codes_NL) / np.float32(variance)
-        # An extra level only counts; it describes nothing.
-        final_NL = torch.tensor(ids.codes_NL[:, : before.levels], dtype=torch.long, device=device)
-        final_error_N = reconstruction_errors(quantizer, x_NF, final_NL) / np.float32(variance)
-        item_ids = catalogue.item_ids if catalogue else list(map(str, range(len(ids))))
-        moved_N = np.isin(np.arange(len(ids)), moved)
-        entries = Entries(item_ids, ids.codes_NL, error_N, final_error_N, moved_N)
         return cls(
-            quantizer.cpu(),
-            growth.start_ledger(entries, ids.codebook_sizes, catalogue),
-            measure(
-                before, ids, moved=len(moved), labels=labels,
-                errors=(float(error_N.mean()), float(final_error_N.mean())),
-                neighbours=neighbours_kept(x_NF, final_NL, quantizer, generator=generator),
-            ),
-            codebook_sizes=ids.codebook_sizes,
-            feature_dim=features_NF.shape[1],
-            variance=variance,
-            recipe={
-                "quantizer": to_dict(config),
-                "training": to_dict(training) if is_trained(config) else None,
-                "assignment": to_dict(assignment),
-                "features": dict(source or {}),
-                "seed": seed,
-            },
-            blend=blend,
+            give_first_ids(
+                features_NF, config, training=training or TrainingConfig(),
+                assignment=assignment or AssignmentConfig(), catalogue=catalogue, labels=labels,
+                collaborative=collaborative, source=source or {}, blend=blend, seed=seed,
+                device=device, progress=progress,
+            )
         )  # fmt: skip
+
+    @property
+    def quantizer(self) -> AnyQuantizer:
+        """What makes codes of features; no change of the catalogue changes it."""
+        return self._state.quantizer
+
+    @property
+    def ledger(self) -> Ledger:
+        """Who has which ID since when; changes replace it as a whole."""
+        return self._state.ledger
+
+    @property
+    def quality(self) -> Quality:
+        """How good the IDs of the items of training are."""
+        return self._state.quality
+
+    @property
+    def codebook_sizes(self) -> tuple[int, ...]:
+        """Codes per level of an ID; one level more than the quantizer's where the last counts."""
+        return self._state.codebook_sizes
+
+    @property
+    def feature_dim(self) -> int:
+        """Width of the features."""
+        return self._state.feature_dim
+
+    @property
+    def recipe(self) -> Mapping[str, Any]:
+        """How the IDs came about: settings, seed, and what the features are."""
+        return self._state.recipe
+
+    @property
+    def blend(self) -> Blend | None:
+        """Makes the features out of their sources, so that those of new items are made alike."""
+        return self._state.blend
 
     @property
     def ids(self) -> SemanticIds:
         """The unique ID of every item of the catalogue, in its order."""
-        return SemanticIds(self.ledger.codes_NL, self.codebook_sizes)
+        return self._state.ids
 
     @property
     def catalogue(self) -> str:
@@ -226,8 +175,8 @@ class SemanticTokenizer:
             ValueError: When the features do not fit, or there are more items than free IDs.
         """
         self._check(features_MF, items=len(item_ids))
-        self.ledger = growth.add_items(
-            self.ledger, self._space, features_MF, item_ids, catalogue=catalogue
+        self._follow(
+            growth.add_items(self.ledger, self._space, features_MF, item_ids, catalogue=catalogue)
         )
         return self.ledger.versions[-1].drift
 
@@ -249,8 +198,10 @@ class SemanticTokenizer:
         Raises:
             DataError: When an item is not there, or none would be left.
         """
-        self.ledger = growth.remove_items(
-            self.ledger, item_ids, self.codebook_sizes, free=free, catalogue=catalogue
+        self._follow(
+            growth.remove_items(
+                self.ledger, item_ids, self.codebook_sizes, free=free, catalogue=catalogue
+            )
         )
 
     def update(
@@ -274,15 +225,17 @@ class SemanticTokenizer:
             features_MF = np.empty((0, self.feature_dim), dtype=np.float32)
         elif len(features_MF) > 0:
             self._check(features_MF)
-        self.ledger = growth.update_items(
-            self.ledger, self._space, features_MF, catalogue, free=free
+        self._follow(
+            growth.update_items(self.ledger, self._space, features_MF, catalogue, free=free)
         )
         return self.ledger.versions[-1].drift
 
     def rollback(self, version: int) -> None:
         """Go back to the items and IDs of an older version, as a version of its own."""
-        self.ledger = growth.roll_back(
-            self.ledger, version, self.codebook_sizes, items_per_id=self._space.items_per_id
+        self._follow(
+            growth.roll_back(
+                self.ledger, version, self.codebook_sizes, items_per_id=self._space.items_per_id
+            )
         )
 
     def save_pretrained(self, folder: Path | str, *, page: str | None = None) -> None:
@@ -292,27 +245,7 @@ class SemanticTokenizer:
             folder: The directory; one that stands there is replaced.
             page: The quality report to look at, see :func:`genrec.tokenization.page.render_page`.
         """
-        with write_directory(folder) as partial:
-            write_json(partial / CONFIG_FILE, {
-                "format": FORMAT,
-                "method": method_of(self.quantizer.config),
-                "codebook_sizes": self.codebook_sizes,
-                "feature_dim": self.feature_dim,
-                "feature_variance": self.variance,
-                "items": len(self.ledger.rows_N),
-                "version": self.version,
-                "catalogue": self.catalogue,
-                "semantic_ids": self.ids.fingerprint,
-                **self.recipe,
-            })  # fmt: skip
-            save_weights(self.quantizer, partial / MODEL_FILE)
-            self.ids.save(partial / IDS_FILE)
-            self.ledger.save(partial)
-            if self.blend is not None:
-                self.blend.save(partial / BLEND_FILE)
-            write_json(partial / QUALITY_FILE, self.quality.to_json())
-            if page is not None:
-                write_text(partial / PAGE_FILE, page)
+        self._state.save(folder, page=page)
 
     def push_to_hub(
         self, repository: str, *, private: bool = False, message: str = "Semantic IDs"
@@ -348,48 +281,23 @@ class SemanticTokenizer:
         Args:
             folder: The directory; a text such as ``shop/ids`` that is none is fetched from the hub.
             catalogue: The items that the IDs will be used for; checked against those they are for.
-
             revision: The branch, tag or commit on the hub.
 
         Raises:
             ArtifactError: When a file is missing or broken, or the IDs are for other items.
         """
-        folder = hub.local_folder(folder, revision=revision)
-        config = read_json(folder / CONFIG_FILE)
-        if config.get("format") != FORMAT:
-            raise ArtifactError(
-                f"{folder / CONFIG_FILE} has the format {config.get('format')!r}, not {FORMAT}; "
-                "train the tokenizer again with this version of genrec"
-            )
-        if catalogue is not None:
-            check_same(
-                "catalogue", config["catalogue"], catalogue.fingerprint,
-                ours_from=f"the tokenizer in {folder}", theirs_from="the data set",
-            )  # fmt: skip
-        tokenizer = cls(
-            load_quantizer(config, folder / MODEL_FILE),
-            Ledger.load(folder),
-            Quality.from_json(read_json(folder / QUALITY_FILE)),
-            codebook_sizes=tuple(config["codebook_sizes"]),
-            feature_dim=config["feature_dim"],
-            variance=config["feature_variance"],
-            recipe={name: config[name] for name in RECIPE},
-            blend=Blend.load(folder / BLEND_FILE) if (folder / BLEND_FILE).is_file() else None,
-        )
-        for theirs, path in (
-            (SemanticIds.load(folder / IDS_FILE), folder / IDS_FILE),
-            (tokenizer.ids, folder / LEDGER_FILE),
-        ):
-            check_same(
-                "semantic IDs", config["semantic_ids"], theirs.fingerprint,
-                ours_from=str(folder / CONFIG_FILE), theirs_from=str(path),
-            )  # fmt: skip
-        return tokenizer
+        found = hub.local_folder(folder, revision=revision)
+        return cls(TokenizerState.load(found, catalogue=catalogue))
+
+    def _follow(self, ledger: Ledger) -> None:
+        self._state = replace(self._state, ledger=ledger)
 
     @property
     def _space(self) -> growth.IdSpace:
         items_per_id = self.recipe["assignment"]["items_per_id"]
-        return growth.IdSpace(self.quantizer, self.codebook_sizes, items_per_id, self.variance)
+        return growth.IdSpace(
+            self.quantizer, self.codebook_sizes, items_per_id, self._state.variance
+        )
 
     def _check(self, features_NF: Features, *, items: int | None = None) -> None:
         check_features(features_NF, items=items)
