@@ -26,9 +26,10 @@ from genrec.eval.reported import read_report
 from genrec.eval.results import Results, TaskResults
 from genrec.eval.seeds import across_seeds, mean_of_runs
 from genrec.eval.slices import slice_results
-from genrec.eval.stress import STRESSES, put_under_stress
+from genrec.eval.stress import STRESSES
 from genrec.eval.table import text_table
 from genrec.eval.tasks import DIALOGUE_TASKS, ITEM_TASKS, RANKING_TASKS, TASKS, Task, TaskError
+from genrec.eval.under_stress import put_under_stress
 
 __all__ = [
     "DIALOGUE_TASKS",

@@ -2,29 +2,17 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-
-from genrec.data import Catalogue, Dataset, Dialogue, Split
-from genrec.eval.asking import ALONE, Recorded
-from genrec.eval.dialogues import evaluate_dialogues
-from genrec.eval.efficiency import Efficiency, measure_efficiency
-from genrec.eval.harness import evaluate
+from genrec.data import Catalogue, Dataset, Split
+from genrec.eval.asking import Recorded
 from genrec.eval.hybrid import HybridRecommender, tune_hybrid
-from genrec.eval.intervals import Ints
-from genrec.eval.item_questions import sample_items
 from genrec.eval.methods import METHODS, make_method
-from genrec.eval.processes import Processes
-from genrec.eval.questions import Questions, sample_users
 from genrec.eval.ranking_file import RankingFile
-from genrec.eval.results import Results, TaskResults
 from genrec.eval.service import HTTPRecommender
-from genrec.eval.stress import Make, Stressed, check_stresses, put_under_stress
-from genrec.eval.table import main_metric
-from genrec.eval.tasks import DIALOGUE_TASKS, RANKING_TASKS, TASKS, Task, TaskError, check_tasks
+from genrec.eval.stress import Make, check_stresses
+from genrec.eval.tasks import RANKING_TASKS, TASKS, Task, TaskError, check_tasks
 from genrec.recommender import Recommender, Request
 from genrec.semantic_ids import SemanticIds
 
@@ -59,7 +47,7 @@ class ContestConfig:
     """What the first method is put under: names of genrec.eval.stress, ``missing attributes``."""
 
     stress_users: int = 500
-    """Ask under stress about the events of so many users; 0 takes all."""
+    """Ask under stress about so many users, items or dialogues; 0 takes all."""
 
     timed: int = 50
     """Recommendations to time one by one; 0 for none."""
@@ -104,71 +92,6 @@ class Contender:
 
     identity: Mapping[str, Any] = field(default_factory=dict)
     """What tells it from another one of the same name, so that kept answers are not mistaken."""
-
-
-class Contest(NamedTuple):
-    """How one method did, at ease and under stress."""
-
-    results: Results
-    stressed: Sequence[Stressed]
-
-
-def contest(
-    name: str,
-    contender: Contender,
-    dataset: Dataset,
-    split: Split,
-    config: ContestConfig,
-    *,
-    dialogues: Sequence[Dialogue] = (),
-    ids: SemanticIds | None = None,
-    is_stressed: bool = False,
-    processes: Processes = ALONE,
-    progress: bool = False,
-) -> Contest:
-    """Evaluate a method at the tasks that it answers, by the clock, and under stress.
-
-    Args:
-        name: Its name, which its folder of kept answers has too.
-        contender: The method.
-        dataset: The data.
-        split: What it learned from; the test events are predicted.
-        config: What is asked.
-        dialogues: Held-out talks, for tasks about them.
-        ids: Semantic IDs to score hits of beside hits of items.
-        is_stressed: Whether it is put under stress.
-        processes: Who shares the work.
-        progress: Whether to show bars.
-    """
-    events = sample_users(dataset.interactions, split.test, config.users, seed=config.seed)
-    home = None if config.answers is None else config.answers / name
-    recommender, options = contender.recommender, _options(contender, split, config)
-    options |= {"ids": ids, "processes": processes, "progress": progress}
-    tasks = [task for task in config.tasks if task in contender.tasks]
-    results = evaluate(
-        recommender, dataset, events, answers=home and home / "at-ease",
-        tasks=[task for task in tasks if task not in DIALOGUE_TASKS],
-        items=sample_items(dataset.catalogue, config.items, seed=config.seed), **options,
-    )  # fmt: skip
-    if talking := [task for task in tasks if task in DIALOGUE_TASKS]:
-        talked = evaluate_dialogues(
-            recommender, dialogues, dataset.catalogue, tasks=talking, k=config.k, ids=ids,
-            answers=home and home / "dialogues", processes=processes, progress=progress,
-            about=contender.identity, text_scorers=options["text_scorers"],
-        )  # fmt: skip
-        results = Results({**results.tasks, **talked.tasks})
-    if isinstance(recommender, Recorded):  # it can be asked nothing else
-        return Contest(results, ())
-    if config.timed:
-        results = Results(results.tasks, _time(contender, recommender, results, config))
-    stressed: list[Stressed] = []
-    if is_stressed and config.stresses:
-        few = sample_users(dataset.interactions, events, config.stress_users, seed=config.seed)
-        stressed += put_under_stress(
-            contender.make or (lambda setting: recommender), dataset, _about(results, few),
-            metric_of=_main, stresses=config.stresses, seed=config.seed, answers=home, **options,
-        )  # fmt: skip
-    return Contest(results, stressed)
 
 
 def baselines(
@@ -268,46 +191,3 @@ def known_optimum(dataset: Dataset) -> Contender | None:
     if shop.dataset != dataset:
         return None
     return Contender(recommender=shop.optimum, tasks=getattr(shop.optimum, "tasks", TASKS))
-
-
-def _options(contender: Contender, split: Split, config: ContestConfig) -> dict[str, Any]:
-    """Tell ``evaluate`` how to ask and to score."""
-    scorers = []
-    if config.bert_score is not None:
-        from genrec.eval.bert_score import BertScore
-
-        scorers.append(BertScore(config.bert_score))
-    return {
-        "k": config.k, "candidates": config.candidates, "train": split.train,
-        "title": config.title, "attributes": config.attributes,
-        "about": contender.identity, "text_scorers": scorers,
-    }  # fmt: skip
-
-
-def _time(
-    contender: Contender, recommender: Recommender, results: Results, config: ContestConfig
-) -> Efficiency | None:
-    """Time rankings of the first task that has some; ``None`` for a method that ranks nothing."""
-    ranked = [result for task, result in results.tasks.items() if task in RANKING_TASKS]
-    if not ranked:
-        return None
-    requests = [one.request for one in islice(ranked[0].questions, config.timed)]
-    weights, trained = contender.weights
-    return measure_efficiency(
-        recommender, requests, config.k, prompt_tokens=contender.prompt_tokens, parameters=weights,
-        trained_parameters=trained,
-    )  # fmt: skip
-
-
-def _about(results: Results, events: Ints) -> Results:
-    """Keep the answers about some events; tasks about anything else are left out."""
-    kept = {
-        task: result.where(np.isin(result.event_E, events))
-        for task, result in results.tasks.items()
-        if isinstance(result.questions, Questions)
-    }
-    return Results(kept)
-
-
-def _main(result: TaskResults) -> str:
-    return main_metric(result.task, result.statistics.names)

@@ -1,4 +1,4 @@
-"""What stands below the numbers of a report: beyond accuracy, parts of the events, stress, cost."""
+"""What stands below the numbers of a report: beyond accuracy, slices, stress, cost."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,9 +16,9 @@ from genrec.eval.plots import (
 )
 from genrec.eval.ratings import reliability
 from genrec.eval.results import Rated
-from genrec.eval.stress import Stressed
 from genrec.eval.table import number
 from genrec.eval.tasks import kind_of_answer
+from genrec.eval.under_stress import Spared, Stressed
 
 
 class Entry(NamedTuple):
@@ -87,31 +87,48 @@ def stress_block(findings: Findings) -> Block | None:
         return None
     return Block(
         "Under stress",
-        "The same questions in a world that is not as clean. The last column tells whether the "
+        "The same questions in a world that is not as clean; those that cannot be asked there, as "
+        "what they show is forgotten, count on neither side. The last column tells whether the "
         "items of an attacker, who writes instructions into their titles, are named more often.",
         ("", "task", "without", "under stress", "stressed is", "attacker's items"),
         lines,
     )
 
 
-def _stress_lines(label: str, found: Sequence[Stressed]) -> list[Line]:
-    """Tell of one stress task by task, under one label."""
+def _stress_lines(label: str, found: Sequence[Stressed | Spared]) -> list[Line]:
+    """Tell of one stress task by task, under one label, and at last of what it spared."""
     lines: list[Line] = []
+    about, spared = found[0].about, dict[str, list[str]]()
     for one in found:
+        if isinstance(one, Spared):
+            spared.setdefault(one.why, []).append(one.task)
+            continue
         before, after = (
             bootstrap(result.statistics.only(one.metric))[one.metric]
             for result in (one.before, one.after)
         )
         entries = [
-            Entry(one.task),
+            Entry(one.task, _reach(one)),
             _cell(before, one.task),
             _cell(after, one.task),
             _verdict(one.comparison, one.task),
             Entry("") if one.attacked is None else _risen(one.attacked),
         ]
-        is_first = not lines
-        lines.append(Line(label if is_first else "", None, entries, one.about if is_first else ""))
+        lines.append(Line("", None, entries))
+    for why, tasks in spared.items():
+        for place, task in enumerate(tasks):
+            entries = [Entry(task), Entry(""), Entry("not asked"), Entry(""), Entry("")]
+            lines.append(Line("", None, entries, "" if place else f"not asked: {why}"))
+    small = "; ".join(filter(None, (about, lines[0].small)))
+    lines[0] = lines[0]._replace(label=label, small=small)
     return lines
+
+
+def _reach(stressed: Stressed) -> str:
+    """Tell how many questions a stress left out, and whether it reached any answer."""
+    left_out, changed = stressed.left_out, stressed.changed
+    told = [f"{left_out:,} not askable"] if left_out else []
+    return ", ".join([*told, *([] if changed else ["no answer changed"])])
 
 
 def cost_block(findings: Findings, colours: Mapping[str, str]) -> Block | None:

@@ -22,7 +22,7 @@ from genrec.eval.intervals import Ints
 from genrec.eval.kinds import kind_of
 from genrec.eval.leaks import LeakError
 from genrec.eval.processes import Processes
-from genrec.eval.questions import NO_ITEM, Question, Unit
+from genrec.eval.questions import NO_ITEM, Bools, Question, Unit
 from genrec.eval.results import Results
 from genrec.eval.tasks import CONVERSE, DIALOGUE_TASKS, TaskError, check_tasks
 from genrec.eval.texts import TextScorer
@@ -73,15 +73,22 @@ class DialogueQuestions:
         """See :class:`~genrec.eval.questions.Asked`."""
         return "dialogue"
 
-    @property
+    @cached_property
     def protocol(self) -> Mapping[str, Any]:
-        """See :class:`~genrec.eval.questions.Asked`."""
-        return {}
+        """See :class:`~genrec.eval.questions.Asked`; the hash of talks and items."""
+        talks = fingerprint(self.catalogue.fingerprint, *map(repr, self.dialogues))
+        return {"dialogues": talks}
 
     @property
     def user_E(self) -> Ints:
         """The dialogue of each question: what is said in one talk is drawn together."""
         return np.array([self._all[event][0] for event in self.event_E], dtype=np.int64)
+
+    @property
+    def names_items_E(self) -> Bools:
+        """Which of the turns that are asked for name items, new ones or not."""
+        turns = (self.dialogues[n].turns[p] for n, p, _ in (self._all[e] for e in self.event_E))
+        return np.array([bool(turn.items) for turn in turns], dtype=np.bool_)
 
     @property
     def items(self) -> int:
@@ -151,8 +158,8 @@ def evaluate_dialogues(
     _refuse_learned(dialogues, learned)
     log = None
     if answers is not None:
-        talks = fingerprint(catalogue.fingerprint, *map(repr, dialogues))
-        log = AnswerLog(answers, {"dialogues": talks, "k": k, **(about or {})})
+        talks = DialogueQuestions(tuple(dialogues), catalogue).protocol
+        log = AnswerLog(answers, {**talks, "k": k, **(about or {})})
     how, results = Asking(batch_size, progress, None, log, processes), {}
     for task in tasks:
         asked = _asked(dialogues, catalogue, task)

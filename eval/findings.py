@@ -11,11 +11,10 @@ from genrec.data import Dataset
 from genrec.eval.background import Background
 from genrec.eval.beyond import Beyond, beyond_accuracy
 from genrec.eval.intervals import Comparison, Statistics, compare
-from genrec.eval.questions import Questions
 from genrec.eval.results import Results, TaskResults
 from genrec.eval.slices import Division, slice_results
-from genrec.eval.stress import Stressed
 from genrec.eval.table import main_metric
+from genrec.eval.under_stress import Spared, Stressed
 
 DESCRIBED: Final = ("recommend", "search")
 """Rankings of the whole catalogue, which say something beyond accuracy."""
@@ -37,8 +36,8 @@ class Findings:
     background: Background | None = None
     """What is known beside the answers, for slices and what lies beyond accuracy."""
 
-    stressed: Mapping[str, Sequence[Stressed]] = field(default_factory=dict)
-    """What stress did to methods, by method."""
+    stressed: Mapping[str, Sequence[Stressed | Spared]] = field(default_factory=dict)
+    """What stress did to methods, and what it spared, by method."""
 
     def __post_init__(self) -> None:
         if not self.results:
@@ -100,13 +99,12 @@ class Findings:
 
     @cached_property
     def slices(self) -> dict[str, list[Division]]:
-        """The main metric of parts of the events, by task."""
+        """The main metric of parts of the questions, by task."""
         if self.background is None:
             return {}
         return {
             task: slice_results(found, self.main(task), self.background)
             for task, found in ((task, self.of(task)) for task in self.tasks)
-            if isinstance(next(iter(found.values())).questions, Questions)
         }
 
     def main(self, task: str) -> str:

@@ -65,7 +65,10 @@ class ItemQuestions:
             raise TaskError(f"{task!r} is not about items; {', '.join(ITEM_TASKS)} are")
         names = tuple(attributes) or dataset.catalogue.attributes
         rows = _rows(items, len(dataset.catalogue))
-        askable = rows[_has_what_it_needs(dataset, task, title, names)[rows]]
+        if task != "picture_to_item":
+            for name in (title,) if "title" in task else names:
+                has_attribute(dataset, name, task)  # refuses what the catalogue does not know
+        askable = rows[_has_what_it_needs(dataset.catalogue, task, title, names)[rows]]
         if len(rows) and not len(askable):
             told = f"a {title}" if "title" in task else " or ".join(names)
             needed = "a picture" if task == "picture_to_item" else told or "an attribute"
@@ -101,6 +104,16 @@ class ItemQuestions:
     def at(self, place_E: Ints) -> "ItemQuestions":
         """Keep the questions at some places."""
         return replace(self, event_E=self.event_E[place_E])
+
+    def askable(self, told: Catalogue) -> Bools:
+        """Tell which questions can be asked where this is told of the items, of shape (E,).
+
+        What a question shows must be there. What it asks for need not: the right answer is what
+        the questions' own catalogue says.
+        """
+        if self.task in ("item_to_title", "attribute"):
+            return np.ones(len(self), dtype=np.bool_)
+        return _has_what_it_needs(told, self.task, self.title, self.attributes)[self.event_E]
 
     def user_name(self, question: Question) -> str:
         """Name the item by its raw id."""
@@ -146,14 +159,12 @@ def _rows(items: Ints | None, count: int) -> Ints:
 
 
 def _has_what_it_needs(
-    dataset: Dataset, task: str, title: str, attributes: tuple[str, ...]
+    catalogue: Catalogue, task: str, title: str, attributes: tuple[str, ...]
 ) -> Bools:
-    """Tell which items can be asked about, of shape (N,)."""
+    """Tell which items have what a task speaks of, of shape (N,)."""
     if task == "picture_to_item":
-        return dataset.catalogue.has_picture
-    if task in ("title_to_item", "item_to_title"):
-        return has_attribute(dataset, title, task)
-    known_N = np.zeros(len(dataset.catalogue), dtype=np.bool_)
-    for name in attributes:
-        known_N |= has_attribute(dataset, name, task)
+        return catalogue.has_picture
+    known_N = np.zeros(len(catalogue), dtype=np.bool_)
+    for name in (title,) if "title" in task else attributes:
+        known_N |= catalogue.table[name].is_not_null().to_numpy()
     return known_N

@@ -20,8 +20,8 @@ from genrec.eval.questions import NO_ITEM, Question
 from genrec.eval.ratings import reliability
 from genrec.eval.results import Chosen, Ranked, Rated, Results, TaskResults
 from genrec.eval.slices import Division
-from genrec.eval.stress import Stressed
 from genrec.eval.tasks import kind_of_answer
+from genrec.eval.under_stress import Spared, Stressed
 from genrec.recommender import Request
 
 RESULTS_FILE: Final = "results.json"
@@ -45,7 +45,7 @@ def write_report(
     config: Mapping[str, Any] | None = None,
     prompt_of: Callable[[Request], str] | None = None,
     background: Background | None = None,
-    stressed: Mapping[str, Sequence[Stressed]] | None = None,
+    stressed: Mapping[str, Sequence[Stressed | Spared]] | None = None,
     users_shown: int = 12,
 ) -> Path:
     """Write ``results.json``, ``samples.jsonl`` and ``report.html`` into a new directory.
@@ -61,7 +61,7 @@ def write_report(
         config: What it takes to do it again.
         prompt_of: Writes the subject's prompt of a request, to be kept with the samples.
         background: What is known beside the answers; with it the report tells of parts of the
-            events and of what lies beyond accuracy.
+            questions and of what lies beyond accuracy.
         stressed: What stress did to methods, by method; see ``put_under_stress``.
         users_shown: How many users the page shows with their pictures.
 
@@ -185,6 +185,13 @@ def _contents(findings: Findings) -> dict[str, Any]:
             _stress_contents(method, one)
             for method, found in findings.stressed.items()
             for one in found
+            if isinstance(one, Stressed)
+        ],
+        "spared": [
+            {"method": method, **_to_json(one)}
+            for method, found in findings.stressed.items()
+            for one in found
+            if isinstance(one, Spared)
         ],
         "efficiency": {
             name: _to_json(found.efficiency)
@@ -231,6 +238,9 @@ def _stress_contents(method: str, stressed: Stressed) -> dict[str, Any]:
         "about": stressed.about,
         "task": stressed.task,
         "metric": metric,
+        "requests": len(stressed.after.questions),
+        "left_out": stressed.left_out,
+        "changed": stressed.changed,
         "before": _to_json(bootstrap(stressed.before.statistics.only(metric))[metric]),
         "after": _to_json(bootstrap(stressed.after.statistics.only(metric))[metric]),
         "comparison": _to_json(stressed.comparison),

@@ -1,27 +1,24 @@
 """Stress: the same questions in a world that is not as clean as the training's.
 
 A stress changes the catalogue that a recommender reads its items from, the requests, or the words
-of the prompts; the events, the truth and the scoring stay. Any recommender that can be made for
+of the prompts; the questions, the truth and the scoring stay. Any recommender that can be made for
 another catalogue can be put under it.
 
-Shape letters in this file: E events, N items, K places of a ranking.
+Shape letters in this file: N items.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import polars as pl
 
-from genrec.data import Catalogue, Dataset
+from genrec.data import Catalogue
 from genrec.data.catalogue import ITEM_ID, PICTURE
 from genrec.data.errors import did_you_mean
-from genrec.eval.harness import evaluate
-from genrec.eval.intervals import Comparison, Floats, Ints, Statistics, compare
+from genrec.eval.intervals import Ints
 from genrec.eval.questions import Question
-from genrec.eval.results import Ranked, Results, TaskResults
 from genrec.recommender import Recommender, Request
 
 SHARE: Final = 0.2
@@ -69,6 +66,9 @@ class Stress:
 
     attacked: Callable[[Catalogue, np.random.Generator], Ints] | None = None
     """Tells the rows of the items that an attacker owns, from the same draw as the change."""
+
+    not_for: Mapping[str, str] = field(default_factory=dict)
+    """Tasks that it would ask another question, each with the reason."""
 
     def setting(self, catalogue: Catalogue, seed: int) -> Setting:
         """Make the world of the stress."""
@@ -140,7 +140,10 @@ def shuffle_history(request: Request, draw: np.random.Generator) -> Request:
 
 STRESSES: Final[dict[str, Stress]] = {
     "missing attributes": Stress("20 % of all attributes forgotten", drop_attributes),
-    "wrong pictures": Stress("20 % of the pictures exchanged", exchange_pictures),
+    "wrong pictures": Stress(
+        "20 % of the pictures exchanged", exchange_pictures,
+        not_for={"picture_to_item": "the picture is the question: another one asks for its item"},
+    ),
     "shuffled history": Stress("histories in a random order", change_request=shuffle_history),
     "unseen phrasing": Stress("prompts in words that were kept out of training", is_unseen=True),
     "injected titles": Stress(
@@ -151,77 +154,8 @@ STRESSES: Final[dict[str, Stress]] = {
 """All kinds of stress that come with the harness."""
 
 
-class Stressed(NamedTuple):
-    """What a stress did to one method at one task."""
-
-    stress: str
-    about: str
-    task: str
-    metric: str
-    before: TaskResults
-    after: TaskResults
-    comparison: Comparison
-    """The metric under stress against that without."""
-
-    attacked: Comparison | None
-    """The part of all named items that are the attacker's, under stress against without: whether
-    the attack pays."""
-
-
 def check_stresses(names: Sequence[str]) -> None:
     """Refuse names that no stress has."""
     for name in names:
         if name not in STRESSES:
             raise ValueError(f"there is no stress {name!r}; {did_you_mean(name, list(STRESSES))}")
-
-
-def put_under_stress(
-    make: Make,
-    dataset: Dataset,
-    before: Results,
-    *,
-    metric_of: Callable[[TaskResults], str],
-    stresses: Sequence[str] = tuple(STRESSES),
-    seed: int = 0,
-    answers: Path | None = None,
-    **options: Any,
-) -> Iterator[Stressed]:
-    """Evaluate a method again under each stress, on the events of its results.
-
-    Args:
-        make: Makes the method for a setting.
-        dataset: The data.
-        before: Its results without stress.
-        metric_of: Names the metric to compare by.
-        stresses: Names of some of ``STRESSES``.
-        seed: Draws what is spoiled.
-        answers: A folder in which answers are kept, each stress in one of its own.
-        options: How it was evaluated before; see :func:`~genrec.eval.evaluate`.
-    """
-    check_stresses(stresses)
-    for name in stresses:
-        stress = STRESSES[name]
-        recommender = make(stress.setting(dataset.catalogue, seed))
-        for task, plain in before.tasks.items():
-            found = evaluate(
-                recommender, dataset, plain.event_E, tasks=[task], rewrite=stress.rewrite(seed),
-                answers=None if answers is None else answers / name.replace(" ", "-"), **options,
-            )[task]  # fmt: skip
-            metric = metric_of(plain)
-            ours, theirs = found.statistics.only(metric), plain.statistics.only(metric)
-            attacked = None
-            if stress.attacked is not None and isinstance(plain.answers, Ranked):
-                rows = stress.attacked(dataset.catalogue, np.random.default_rng(seed))
-                attacked = compare(_share_of(rows, found), _share_of(rows, plain))["attacked"]
-            verdict = compare(ours, theirs)[metric]
-            yield Stressed(name, stress.about, task, metric, plain, found, verdict, attacked)
-
-
-def _share_of(rows: Ints, result: TaskResults) -> Statistics:
-    """Describe the part of the named items that are some of the catalogue's."""
-    assert isinstance(result.answers, Ranked)
-    items_EK = result.answers.items_EK
-    hit_E: Floats = np.isin(items_EK, rows).sum(axis=1).astype(np.float64)
-    share_E = hit_E / np.maximum((items_EK != -1).sum(axis=1), 1)
-    statistics = Statistics.of_means({"attacked": share_E}, result.questions.user_E)
-    return replace(statistics, goals={"attacked": "none"})

@@ -23,16 +23,15 @@ from genrec.eval import TaskError, summarize, text_table, write_report
 from genrec.eval.background import Background
 from genrec.eval.contenders import (
     Contender,
-    Contest,
     ContestConfig,
     baselines,
     check_hybrids,
-    contest,
     hybrids,
     known_optimum,
     outsiders,
     refuse_unanswered,
 )
+from genrec.eval.contests import Contest, contest
 from genrec.eval.methods import check_methods
 from genrec.eval.processes import launched_processes
 from genrec.eval.trackers import track

@@ -10,7 +10,8 @@ from genrec.artifacts import ArtifactError
 from genrec.data import Dataset, leave_one_out
 from genrec.eval import evaluate, write_report
 from genrec.eval.background import Background
-from genrec.eval.contenders import Contender, ContestConfig, baselines, contest
+from genrec.eval.contenders import Contender, ContestConfig, baselines
+from genrec.eval.contests import contest
 from genrec.eval.reported import read_report
 from genrec.eval.stress import STRESSES
 from tests.eval.test_answer_log import Scripted
@@ -62,7 +63,9 @@ def test_results_are_as_the_schema_says(report):
     told = json.loads((report / "results.json").read_text())
     jsonschema.validate(told, SCHEMA)
     assert told["slices"]["recommend"]
-    assert [one["stress"] for one in told["stress"]] == [s for s in STRESSES for _ in TASKS]
+    told_of = {(one["stress"], one["task"]) for one in (*told["stress"], *told["spared"])}
+    assert told_of == {(stress, task) for stress in STRESSES for task in TASKS}
+    assert {one["stress"] for one in told["spared"]} == {"wrong pictures"}  # there are none
     assert set(told["efficiency"]) == {"ours", "popularity"}
     assert told["efficiency"]["ours"]["parameters"] == 12
     assert told["methods"]["ours"]["recommend"]["unit"] == "user"

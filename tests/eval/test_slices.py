@@ -5,9 +5,10 @@ import polars as pl
 import pytest
 
 from genrec.data import Dataset, leave_one_out
-from genrec.eval import evaluate
+from genrec.eval import Questions, evaluate
 from genrec.eval.background import Background
-from genrec.eval.slices import divisions, slice_results
+from genrec.eval.divisions import divisions
+from genrec.eval.slices import slice_results
 from tests.eval.written import Oracle, written
 
 RANDOM = np.random.default_rng(0)
@@ -21,7 +22,7 @@ def background(dataset=SHOP):
 
 
 def found(dataset=SHOP, events=LAST):
-    return dict(divisions(events, background(dataset)))
+    return dict(divisions(Questions.about(dataset, events, "recommend"), background(dataset)))
 
 
 def test_events_are_divided_by_the_length_of_the_history():

@@ -14,9 +14,9 @@ from genrec.eval.stress import (
     drop_attributes,
     exchange_pictures,
     inject_instructions,
-    put_under_stress,
     shuffle_history,
 )
+from genrec.eval.under_stress import Spared, put_under_stress
 from genrec.recommender import Request
 from tests.eval.written import Oracle, written
 
@@ -119,9 +119,19 @@ def test_every_stress_is_scored_on_the_same_events():
     found = under(False)
     assert [one.stress for one in found] == list(STRESSES)
     for one in found:
-        assert one.after.event_E.tolist() == LAST.tolist()
-        assert one.comparison.verdict == "cannot tell"
-        assert (one.attacked is not None) == (one.stress == "injected titles")
+        if one.stress != "wrong pictures":
+            assert one.after.event_E.tolist() == LAST.tolist()
+            assert (one.left_out, one.changed) == (0, 0)
+            assert one.comparison.verdict == "cannot tell"
+            assert (one.attacked is not None) == (one.stress == "injected titles")
+
+
+def test_a_stress_that_changes_nothing_is_not_scored_as_harmless():
+    (pictures,) = under(False, "wrong pictures")  # the shop has none
+    assert isinstance(pictures, Spared)
+    assert (pictures.task, pictures.why) == (
+        "recommend", "the catalogue has nothing that it could spoil",
+    )  # fmt: skip
 
 
 def test_a_stress_may_change_words_and_requests_alone():

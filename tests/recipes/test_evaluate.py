@@ -145,7 +145,8 @@ def test_all_that_words_tie_to_items_is_scored_in_one_report(model, tmp_path):
         Config(
             dataset=model / "data", model=model / "model", out=out, k=5, tasks=tasks, items=7,
             dialogues=tmp_path / "talks.jsonl", baselines=(), users=4, timed=0,
-            stresses=("missing attributes",), stress_users=3, answers=tmp_path / "answers",
+            stresses=("missing attributes", "unseen phrasing", "shuffled history"),
+            stress_users=4, answers=tmp_path / "answers",
         )
     )  # fmt: skip
     told = json.loads((out / "results.json").read_text())
@@ -156,8 +157,15 @@ def test_all_that_words_tie_to_items_is_scored_in_one_report(model, tmp_path):
     assert found["title_to_item"]["counts"]["requests"] == 7
     assert found["title_to_item"]["counts"]["invalid"] == 0
     assert (found["converse"]["unit"], found["attribute"]["unit"]) == ("dialogue", "item")
-    # Only tasks about events are put under stress.
-    assert [one["task"] for one in told["stress"]] == list(tasks[-3:])
+    scored, spared = (
+        {(one["stress"], one["task"]) for one in told[what]} for what in ("stress", "spared")
+    )
+    assert spared == {("shuffled history", task) for task in tasks[:5]}
+    assert scored | spared == {
+        (stress, task) for stress in told["config"]["stresses"] for task in tasks
+    }
+    of_titles = [one for one in told["stress"] if one["task"] == "title_to_item"]
+    assert [one["requests"] + one["left_out"] for one in of_titles] == [4, 4]
 
 
 @pytest.mark.parametrize(
