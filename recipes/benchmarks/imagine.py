@@ -11,7 +11,6 @@ by the history itself, or by a search that knows no history. The last line is JS
 """
 
 import json
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +20,8 @@ import numpy as np
 
 from genrec import GenRec
 from genrec.config import parse_args
-from genrec.data import Dataset, leave_one_out, sample_events
+from genrec.data import leave_one_out, sample_events
 from genrec.data.pictures import open_picture
-from genrec.data.toy_shop import ToyShop, ToyShopConfig, toy_shop
 from genrec.decoding.drawing import Drawing
 from genrec.eval import bootstrap, compare
 from genrec.eval.intervals import Statistics
@@ -33,9 +31,8 @@ from genrec.serving.bundle import load_image_tokenizer
 if not __package__:  # run by its path
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from recipes.benchmarks.asked import Asked, beside_nearest, grid
+from recipes.benchmarks.drawing_shop import make, open_shop
 from recipes.benchmarks.looks import train_eye
-
-RECIPES = Path(__file__).resolve().parents[1]
 
 WAYS = {
     "retrieval": {"task": "imagine", "history": True},
@@ -75,57 +72,9 @@ class Config:
     """Take few steps, just to see that everything works."""
 
 
-def make(config: Config) -> None:
-    """Run the recipes, as anybody would for a shop of their own."""
-    few: dict[str, tuple[str, ...]] = {}
-    if config.quick:
-        few = {
-            "encoder": ("--toy_pictures=300", "--pretraining.steps=4"),
-            "data": ("--toy.users=80", "--toy.categories=8", "--toy.items_per_category=18"),
-            "images": ("--training.steps=6", "--training.continuous_steps=2", "--model.size=16"),
-            "model": (
-                "--training.steps=4", "--training.rows_per_step=2", "--training.warmup_steps=1",
-                "--validation_users=5",
-            ),
-        }  # fmt: skip
-    out = config.out
-    data, seer, ids, images = (
-        f"{out / name}" for name in ("data", "encoder", "tokenizer", "images")
-    )
-    steps = {
-        "data": ("prepare", "prepare_toy", "--toy.picture_users=1.0", f"--seed={config.seed}"),
-        "encoder": ("pretrain_encoder", "", "--toy_pictures=4000"),
-        "tokenizer": (
-            "train_tokenizer", "tokenizer_imagine", f"--dataset={data}", "--page=false",
-            f"--features.pictures.encoder={seer}",
-        ),
-        "images": ("train_image_tokenizer", "image_tokenizer_toy", f"--dataset={data}"),
-        "model": (
-            "finetune", "finetune_imagine", f"--dataset={data}", f"--tokenizer={ids}",
-            f"--image_tokenizer={images}", f"--vision.encoder={seer}",
-            f"--work={out / 'training'}", "--training.threads=1",
-        ),
-    }  # fmt: skip
-    for name, (recipe, settings, *options) in steps.items():
-        if not (out / name).exists():
-            command = [sys.executable, f"{RECIPES / recipe}.py"]
-            if settings:
-                command.append(f"--config={RECIPES / 'configs' / settings}.yaml")
-            options += [*few.get(name, ()), f"--out={out / name}"]
-            subprocess.run([*command, *options], check=True)
-
-
-def open_shop(config: Config) -> ToyShop:
-    """Plant the shop again to learn its truth, which the model was not told."""
-    dataset = Dataset.load(config.out / "data")
-    shop = toy_shop(ToyShopConfig(**dataset.info["config"]), seed=dataset.info["seed"])
-    assert shop.dataset.fingerprint == dataset.fingerprint
-    return shop
-
-
 def main(config: Config) -> None:
-    make(config)
-    shop = open_shop(config)
+    make(config.out, seed=config.seed, quick=config.quick)
+    shop = open_shop(config.out)
     split = leave_one_out(shop.dataset.interactions)
     event_E = sample_events(getattr(split, config.on), config.users, seed=config.seed)
     asked = Asked.about(shop, event_E)
