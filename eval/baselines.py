@@ -4,22 +4,19 @@ Shape letters in this file: B requests, I events, N items, U users.
 """
 
 import itertools
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from genrec.data import Dataset, Split, sample_events
-from genrec.eval.harness import evaluate
+from genrec.data import Dataset, Split
 from genrec.eval.intervals import Floats, Ints
 from genrec.eval.questions import Bools
 from genrec.eval.tasks import RANKING_TASKS, RATING_TASKS
 from genrec.eval.top_items import tie_breaks
+from genrec.eval.tuning import tune
 from genrec.recommender import Ranking, Request, refuse_preferences
-
-log = logging.getLogger(__name__)
 
 
 class PopularityRecommender:
@@ -168,16 +165,14 @@ def tune_mean_rating(
         users: Validate on so many events at most.
         seed: Draws them.
     """
-    events = sample_events(split.validation, users, seed=seed)
-    errors: dict[MeanRatingConfig, float] = {}
-    for item, user in itertools.product([3.0, 10.0, 100.0, 1000.0], repeat=2):
-        config = MeanRatingConfig(item_shrinkage=item, user_shrinkage=user)
-        recommender = MeanRatingRecommender(dataset, split.train, config)
-        results = evaluate(recommender, dataset, events, tasks=("rate",), train=split.train)
-        errors[config] = results["rate"].statistics.values["rmse"]
-    best = min(errors, key=lambda config: errors[config])
-    log.info("mean ratings validate best, with an RMSE of %.4f, as %s", errors[best], best)
-    return best
+    configs = (
+        MeanRatingConfig(item_shrinkage=item, user_shrinkage=user)
+        for item, user in itertools.product([3.0, 10.0, 100.0, 1000.0], repeat=2)
+    )
+    return tune(
+        configs, lambda config: MeanRatingRecommender(dataset, split.train, config),
+        dataset, split, task="rate", metric="rmse", users=users, seed=seed,
+    )  # fmt: skip
 
 
 class RatedEvents(NamedTuple):

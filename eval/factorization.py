@@ -4,22 +4,19 @@ Shape letters in this file: B requests, I events, U users, N items, F factors.
 """
 
 import itertools
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from genrec.data import Dataset, Split, sample_events
-from genrec.eval.harness import evaluate
+from genrec.data import Dataset, Split
 from genrec.eval.questions import Bools
 from genrec.eval.tasks import RANKING_TASKS
 from genrec.eval.top_items import tie_breaks, top_items
+from genrec.eval.tuning import tune
 from genrec.optional import require
 from genrec.recommender import Ranking, Request
-
-log = logging.getLogger(__name__)
 
 _SCORES_AT_ONCE = 1 << 24
 
@@ -135,13 +132,11 @@ def tune_als(dataset: Dataset, split: Split, *, users: int = 2000, seed: int = 0
         users: Validate on so many events at most.
         seed: Draws them, and the first factors.
     """
-    events = sample_events(split.validation, users, seed=seed)
-    scores: dict[ALSConfig, float] = {}
-    for factors, regularization, last in itertools.product([64, 256], [0.1, 1.0, 10.0], [3, 50]):
-        config = ALSConfig(factors=factors, regularization=regularization, last=last)
-        recommender = ALSRecommender(dataset, split.train, config, seed=seed)
-        results = evaluate(recommender, dataset, events, train=split.train)
-        scores[config] = results["recommend"].statistics.values["ndcg@10"]
-    best = max(scores, key=lambda config: scores[config])
-    log.info("ALS validates best, with an NDCG@10 of %.4f, as %s", scores[best], best)
-    return best
+    configs = (
+        ALSConfig(factors=factors, regularization=regularization, last=last)
+        for factors, regularization, last in itertools.product([64, 256], [0.1, 1.0, 10.0], [3, 50])
+    )
+    return tune(
+        configs, lambda config: ALSRecommender(dataset, split.train, config, seed=seed),
+        dataset, split, task="recommend", metric="ndcg@10", users=users, seed=seed,
+    )  # fmt: skip

@@ -8,7 +8,6 @@ Shape letters in this file: B requests, I events, N items.
 """
 
 import itertools
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,14 +16,12 @@ import numpy as np
 
 from genrec.data import Dataset, Split
 from genrec.eval.baselines import popularity
-from genrec.eval.harness import evaluate
 from genrec.eval.questions import Bools
 from genrec.eval.tasks import RANKING_TASKS
 from genrec.eval.top_items import tie_breaks, top_items
+from genrec.eval.tuning import tune
 from genrec.optional import require
 from genrec.recommender import Ranking, Request
-
-log = logging.getLogger(__name__)
 
 _SCORES_AT_ONCE = 1 << 24
 
@@ -133,22 +130,16 @@ def tune_item_knn(
         users: Validate on so many events at most.
         seed: Draws them.
     """
-    events = split.validation
-    if len(events) > users:
-        events = np.sort(np.random.default_rng(seed).choice(events, size=users, replace=False))
-    scores: dict[ItemKNNConfig, float] = {}
-    for (window, power), alpha, decay in itertools.product(
-        [(50, 0.5), (8, 1.0), (1, 0.0)], [0.0, 0.2, 0.4, 0.6], [0.5, 0.65, 0.85]
-    ):
-        config = ItemKNNConfig(
-            window=window, distance_power=power, popularity_power=alpha, decay=decay
+    configs = (
+        ItemKNNConfig(window=window, distance_power=power, popularity_power=alpha, decay=decay)
+        for (window, power), alpha, decay in itertools.product(
+            [(50, 0.5), (8, 1.0), (1, 0.0)], [0.0, 0.2, 0.4, 0.6], [0.5, 0.65, 0.85]
         )
-        recommender = ItemKNNRecommender(dataset, split.train, config)
-        results = evaluate(recommender, dataset, events, train=split.train)
-        scores[config] = results["recommend"].statistics.values["ndcg@10"]
-    best = max(scores, key=lambda config: scores[config])
-    log.info("item-kNN validates best, with an NDCG@10 of %.4f, as %s", scores[best], best)
-    return best
+    )
+    return tune(
+        configs, lambda config: ItemKNNRecommender(dataset, split.train, config),
+        dataset, split, task="recommend", metric="ndcg@10", users=users, seed=seed,
+    )  # fmt: skip
 
 
 def _neighbours(dataset: Dataset, train: Bools, config: ItemKNNConfig) -> Any:

@@ -5,7 +5,6 @@ before its words mean anything.
 """
 
 import itertools
-import logging
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -15,10 +14,10 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from genrec.data import DataError, Dataset, Split, sample_events
+from genrec.data import DataError, Dataset, Split
 from genrec.data.errors import did_you_mean
-from genrec.eval.harness import evaluate
 from genrec.eval.questions import Bools
+from genrec.eval.tuning import tune
 from genrec.recommender import Ranking, Request
 
 _SENTENCE_END: Final = re.compile(r"(?<=[.!?])\s+")
@@ -27,8 +26,6 @@ _MOST_OF_A_GROUP: Final = 200
 
 _PER_GROUP: Final = 5
 """An attribute groups items where it has at most one value for so many."""
-
-log = logging.getLogger(__name__)
 
 _Group = tuple[str | int, ...]
 
@@ -147,23 +144,21 @@ def tune_templates(
         users: Validate on so many events at most.
         seed: Draws them.
     """
-    events = sample_events(split.validation, users, seed=seed)
     table = dataset.catalogue.table
     groups = [
         name for name in dataset.catalogue.attributes
         if table[name].dtype == pl.String and table[name].n_unique() <= len(table) / _PER_GROUP
     ]  # fmt: skip
-    scores: dict[TemplateConfig, float] = {}
-    for category, sentences, shrinkage in itertools.product(
-        [None, *groups], [1, 2, 3], [1.0, 10.0]
-    ):
-        config = TemplateConfig(category=category, sentences=sentences, shrinkage=shrinkage)
-        recommender = TemplateRecommender(dataset, split.train, config)
-        results = evaluate(recommender, dataset, events, tasks=("explain",), train=split.train)
-        scores[config] = results["explain"].statistics.values["bleu-4"]
-    best = max(scores, key=lambda config: scores[config])
-    log.info("templates validate best, with a BLEU-4 of %.2f, as %s", scores[best], best)
-    return best
+    configs = (
+        TemplateConfig(category=category, sentences=sentences, shrinkage=shrinkage)
+        for category, sentences, shrinkage in itertools.product(
+            [None, *groups], [1, 2, 3], [1.0, 10.0]
+        )
+    )
+    return tune(
+        configs, lambda config: TemplateRecommender(dataset, split.train, config),
+        dataset, split, task="explain", metric="bleu-4", users=users, seed=seed,
+    )  # fmt: skip
 
 
 def _sentences(text: str | None) -> list[str]:

@@ -86,7 +86,7 @@ def test_tuning_chooses_by_validation(caplog):
     with caplog.at_level("INFO"):
         config = tune_als(dataset, leave_one_out(dataset.interactions))
     assert isinstance(config, ALSConfig)
-    assert "ALS validates best" in caplog.text
+    assert f"{config} validates best, with a ndcg@10 of " in caplog.text
 
 
 def test_it_is_a_recommender_that_only_ranks():
