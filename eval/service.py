@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -16,7 +17,15 @@ from genrec.recommender import Ranking, Rating, Request, refuse_preferences
 
 Answer = TypeVar("Answer")
 
-_ROUTES: Final = {"recommend": "/v1/recommend", "search": "/v1/search"}
+_RANKED: Final = {
+    "recommend": "/v1/recommend", "search": "/v1/search", "direct": "/v1/recommend",
+    "converse": "/v1/converse",
+}  # fmt: skip
+_TEXTS: Final = {
+    "explain": "/v1/explain", "explain_rated": "/v1/explain", "explain_hint": "/v1/explain",
+    "summarize": "/v1/summarize", "reply": "/v1/reply",
+}  # fmt: skip
+_ASKED: Final = (*_RANKED, *_TEXTS, "select", "rate", "preference")
 _BUSY: Final = 429
 _NO_RATING: Final = "answer is no rating"
 
@@ -26,13 +35,11 @@ class ServiceError(RuntimeError):
 
 
 class HTTPRecommender:
-    """Asks a service of ``recipes/serve.py`` for rankings, ratings, choices and explanations.
+    """Asks a service of ``recipes/serve.py`` for rankings, ratings, choices and texts.
 
     Requests of one batch are sent side by side, so that the service can batch them. One that is
     told to wait waits and asks again.
     """
-
-    tasks = ("recommend", "search", "select", "rate", "explain", "explain_rated", "explain_hint")
 
     def __init__(
         self,
@@ -63,14 +70,22 @@ class HTTPRecommender:
         self._timeout = timeout
         self._attempts = attempts
 
+    @cached_property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks that the service has a route for and its model learned.
+
+        Raises:
+            ServiceError: When the service does not answer.
+        """
+        served = self._send("/v1/catalogue")["tasks"]
+        return tuple(task for task in _ASKED if task in served)
+
     def recommend(self, requests: Sequence[Request], k: int) -> list[Ranking]:
         """See ``Recommender``."""
         refuse_preferences(requests, "this client")
 
         def one(request: Request) -> Ranking:
-            if request.task not in _ROUTES:
-                raise NotImplementedError(f"the service has no route for {request.task!r}")
-            told = self._send(_ROUTES[request.task], self._wanted(request, k))
+            told = self._send(_route(_RANKED, request), self._wanted(request, k))
             scores = [item["score"] for item in told["items"]]
             return Ranking(self._rows(told["items"]), np.array(scores, dtype=np.float32))
 
@@ -80,9 +95,12 @@ class HTTPRecommender:
         """See ``Rater``."""
 
         def one(request: Request) -> Rating:
-            body = {"history": self._ids(request.history), "items": [self._item(request)]}
             try:
-                (told,) = self._send("/v1/rate", body)["ratings"]
+                if request.task == "preference":
+                    told = self._send("/v1/rate_review", {"review": request.review})
+                else:
+                    body = {"history": self._ids(request.history), "items": [self._item(request)]}
+                    (told,) = self._send("/v1/rate", body)["ratings"]
             except ServiceError as error:
                 if _NO_RATING not in str(error):
                     raise
@@ -105,16 +123,18 @@ class HTTPRecommender:
         """See ``Recommender``."""
 
         def one(request: Request) -> str:
-            body: dict[str, Any] = {
-                "history": self._ids(request.history), "item": self._item(request),
-            }  # fmt: skip
+            route = _route(_TEXTS, request)
+            if request.task == "summarize":
+                return str(self._send(route, {"review": request.review})["text"])
+            body: dict[str, Any] = {"history": self._ids(request.history)}
+            if request.task == "reply":
+                return str(self._send(route, body | self._talk(request))["text"])
+            body["item"] = self._item(request)
             if request.task == "explain_hint":
                 body["hint"] = request.hint
             elif request.task == "explain_rated":
                 body["rating"] = request.rating
-            elif request.task != "explain":
-                raise NotImplementedError(f"the service has no route for {request.task!r}")
-            return str(self._send("/v1/explain", body)["text"])
+            return str(self._send(route, body)["text"])
 
         return self._each(one, requests)
 
@@ -128,18 +148,30 @@ class HTTPRecommender:
         }
         if request.task == "search":
             body["query"] = request.query
+        elif request.task == "converse":
+            body |= self._talk(request)
+        elif request.task == "direct":
+            body["candidates"] = self._ids(request.candidates)
         if request.only is not None or request.within is not None:
             body["only"] = self._ids(np.flatnonzero(request.allowed(len(self._catalogue))))
         return body
+
+    def _talk(self, request: Request) -> dict[str, Any]:
+        return {
+            "dialogue": [
+                {"speaker": turn.speaker, "text": turn.text, "items": self._ids(turn.items)}
+                for turn in request.dialogue
+            ]
+        }
 
     def _each(self, ask: Callable[[Request], Answer], requests: Sequence[Request]) -> list[Answer]:
         with ThreadPoolExecutor(self._callers) as callers:
             return list(callers.map(ask, requests))
 
-    def _send(self, route: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        request = urllib.request.Request(
-            self._url + route, json.dumps(body).encode(), self._headers, method="POST"
-        )
+    def _send(self, route: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Post a body, or get what is there where none is given."""
+        content = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self._url + route, content, self._headers)
         for _ in range(self._attempts):
             try:
                 with urllib.request.urlopen(request, timeout=self._timeout) as answer:
@@ -164,3 +196,9 @@ class HTTPRecommender:
         if request.item is None:
             raise ValueError(f"a request of the task {request.task!r} must name an item")
         return self._catalogue.item_ids[request.item]
+
+
+def _route(routes: Mapping[str, str], request: Request) -> str:
+    if request.task not in routes:
+        raise NotImplementedError(f"the service has no route for {request.task!r}")
+    return routes[request.task]

@@ -63,7 +63,8 @@ class GuestRenderer(Renderer):
     ) -> Example:
         """Write a request; see :meth:`Renderer.render`."""
         item = () if request.item is None else (request.item,)
-        rows = sorted({*request.history, *item, *request.candidates})
+        spoken = [row for turn in request.dialogue for row in turn.items]
+        rows = sorted({*request.history, *item, *request.candidates, *spoken})
         if not rows or rows[-1] < len(self.catalogue):
             return super().render(request, phrasing=phrasing, answer=answer, blank=blank)
         assert answer is None, "guests are asked about, not learnt from"
@@ -75,6 +76,10 @@ class GuestRenderer(Renderer):
                 history=tuple(place[row] for row in request.history),
                 item=None if request.item is None else place[request.item],
                 candidates=tuple(place[row] for row in request.candidates),
+                dialogue=tuple(
+                    turn._replace(items=tuple(place[row] for row in turn.items))
+                    for turn in request.dialogue
+                ),
                 exclude=(), only=None, within=None, boosts=(),
             ),
             phrasing=phrasing, blank=blank,

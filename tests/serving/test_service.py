@@ -110,6 +110,60 @@ def names_of_choice(response):
     return response.json()["items"]
 
 
+TALK = [
+    {"speaker": "user", "text": "Like this lamp?", "items": ["sku-2"]},
+    {"speaker": "recommender", "text": "Red or blue?"},
+    {"speaker": "user", "text": "Blue."},
+]
+
+
+def test_talks_are_those_of_the_python_api(shop, client):
+    engine, _ = shop
+    rec = GenRec(engine, engine.renderer.catalogue)
+    said = [(turn["speaker"], turn["text"], turn.get("items", [])) for turn in TALK]
+    body = {"dialogue": TALK, "exclude": ["sku-2"], "k": 4}
+    expected = rec.converse(said, k=4, exclude=["sku-2"])
+    assert names(client.post("/v1/converse", json=body)) == [item for item, _ in expected]
+    assert client.post("/v1/reply", json={"dialogue": TALK}).json()["text"] == rec.reply(said)
+
+
+def test_a_new_item_that_is_spoken_of_reads_like_its_twin(client):
+    twin = {
+        "item_id": "mine", "picture": base64_png(0, "red"),
+        "attributes": {
+            "title": "red phone", "brand": "Acme", "price": 1.0, "category": "home > phone"
+        },
+    }  # fmt: skip
+
+    def found(item, **more):
+        dialogue = [{"speaker": "user", "text": "Like mine?", "items": [item]}, *TALK]
+        body = {"dialogue": dialogue, "k": 12, "repeat": True, **more}
+        return client.post("/v1/converse", json=body).json()["items"]
+
+    ours, theirs = found("sku-0"), found("mine", new_items=[twin])
+    assert [one["item_id"] for one in theirs] == [one["item_id"] for one in ours]
+    assert [one["score"] for one in theirs] == pytest.approx([one["score"] for one in ours])
+
+
+def test_a_choice_is_among_the_candidates(shop, client):
+    engine, _ = shop
+    rec = GenRec(engine, engine.renderer.catalogue)
+    few = ["sku-9", "sku-3", "sku-0", "sku-5"]
+    wished = {"history": HISTORY, "candidates": few, "k": 12}
+    expected = rec.recommend(HISTORY, k=12, candidates=few, only=few, exclude=HISTORY)
+    assert names(client.post("/v1/recommend", json=wished)) == [item for item, _ in expected]
+    assert {item for item, _ in expected} == {"sku-9", "sku-3", "sku-5"}
+    held = {**wished, "only": ["sku-3", "sku-4"]}
+    assert names(client.post("/v1/recommend", json=held)) == ["sku-3"]
+
+
+def test_reviews_are_read(shop, client):
+    engine, _ = shop
+    rec, review = GenRec(engine, engine.renderer.catalogue), "a fine red lamp"
+    told = client.post("/v1/summarize", json={"review": review}).json()
+    assert told["text"] == rec.summarize(review)
+
+
 def test_ratings_come_in_the_order_of_the_items(shop, monkeypatch):
     engine, tokenizer = shop
 
@@ -125,7 +179,19 @@ def test_ratings_come_in_the_order_of_the_items(shop, monkeypatch):
     ]
 
 
+def test_the_rating_of_a_review_is_the_models(shop, monkeypatch):
+    def rate(self, requests):
+        assert [(one.task, one.review) for one in requests] == [("preference", "too big")]
+        return [Rating(2.5, 2.0)]
+
+    monkeypatch.setattr(TransformersRecommender, "rate", rate)
+    with client_of(make_store(*shop)) as client:
+        answer = client.post("/v1/rate_review", json={"review": "too big"})
+    assert answer.json() == {"catalogue_version": 1, "expected": 2.5, "likeliest": 2.0}
+
+
 def test_an_untrained_answer_is_no_rating(client):
+    refused(client.post("/v1/rate_review", json={"review": "fine"}), 501, "not_learned")
     refused(client.post("/v1/rate", json={"items": ["sku-5"]}), 501, "not_learned")
 
 
@@ -161,12 +227,28 @@ def test_tasks_that_were_not_learned_are_refused(shop):
         ("rate", {"items": ["sku-0"] * 6}, "too_many", "items"),
         ("explain", {"item": "sku-0", "hint": "a", "rating": 2}, "too_many", "hint"),
         ("select", {"candidates": []}, "invalid", "candidates"),
+        ("recommend", {"candidates": []}, "invalid", "candidates"),
+        ("recommend", {"candidates": ["sku-0"] * 6}, "too_many", "candidates"),
+        ("recommend", {"candidates": ["sku-0", "sku-77"]}, "unknown_item", "candidates.1"),
+        ("recommend", {"candidates": ["sku-0"], "only": ["sku-1"]}, "no_items", "only"),
+        ("converse", {"dialogue": []}, "invalid", "dialogue"),
+        ("converse", {"dialogue": [{"speaker": "cat", "text": "?"}]}, "invalid",
+         "dialogue.0.speaker"),
+        ("converse", {"dialogue": [{"speaker": "user", "text": "?", "items": ["x"]}]},
+         "unknown_item", "dialogue.0.items.0"),
+        ("reply", {"dialogue": [{"speaker": "user", "text": "?"}] * 4}, "too_many", "dialogue"),
+        ("reply", {"dialogue": [{"speaker": "user", "text": "x" * 51}]}, "too_many",
+         "dialogue.0.text"),
+        ("summarize", {"review": ""}, "invalid", "review"),
+        ("rate_review", {"review": "x" * 51}, "too_many", "review"),
         ("recommend", {"history": ["mine"], "new_items": [{"item_id": "mine"}]}, "invalid",
          "new_items.0.attributes"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused_with_its_field(shop, route, body, code, field):
-    limits = LimitsConfig(k=30, history=40, named_items=20, text=50, candidates=5)
+    limits = LimitsConfig(
+        k=30, history=40, named_items=20, text=50, candidates=5, passage=50, turns=3
+    )
     with client_of(make_store(*shop), ServiceConfig(limits=limits)) as client:
         refused(client.post(f"/v1/{route}", json=body), 422, code, field)
 

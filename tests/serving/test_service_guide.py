@@ -21,7 +21,7 @@ def shop(tmp_path_factory):
 
 def test_its_commands_are_answered(shop):
     commands = re.findall(r"curl localhost:8000(\S+).*?-d '(.*?)'", TEXT, re.DOTALL)
-    assert len(commands) == 6
+    assert len(commands) == 7
     with client_of(make_store(*shop)) as client:
         for path, body in commands:
             answer = client.post(path, json=json.loads(body), headers=ADMIN)

@@ -36,6 +36,12 @@ class LimitsConfig:
     text: int = 1_000
     """Longest query or hint, in characters."""
 
+    passage: int = 32_000
+    """Longest review, or turn of a dialogue, in characters."""
+
+    turns: int = 200
+    """Most turns of a dialogue; prompts show the latest of them."""
+
     picture_pixels: int = 16_000_000
     """Largest picture, width times height."""
 

@@ -1,5 +1,6 @@
 """Items of the catalogue as clients read them, and how they are found."""
 
+import itertools
 import math
 import re
 from collections.abc import Sequence
@@ -10,7 +11,9 @@ import numpy as np
 import polars as pl
 
 from genrec.data.catalogue import PICTURE
-from genrec.serving.service.schemas import Item, ItemsAnswer
+from genrec.recommender import Ranking
+from genrec.serving.service.answers import Item, ItemsAnswer, Ranked
+from genrec.serving.service.schemas import Wanted
 from genrec.serving.service.versions import CatalogueVersion
 
 _CATEGORIES_TOLD = 500
@@ -34,6 +37,17 @@ def item_of(version: CatalogueVersion, row: int) -> Item:
         picture=f"/v1/items/{quote(item_id, safe='')}/picture"
         if catalogue.has_picture[row] else None,
     )  # fmt: skip
+
+
+def ranked(version: CatalogueVersion, ranking: Ranking, body: Wanted) -> list[Ranked]:
+    """Name the items of a list, as many as were asked for."""
+    return [
+        Ranked(
+            item_id=version.catalogue.item_ids[row], score=float(score),
+            item=item_of(version, int(row)) if body.details else None,
+        )
+        for row, score in itertools.islice(zip(*ranking, strict=True), body.k)
+    ]  # fmt: skip
 
 
 def picture_of(version: CatalogueVersion, row: int) -> Picture | None:

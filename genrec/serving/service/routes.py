@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from genrec.artifacts import fingerprint
-from genrec.serving.service import schemas
+from genrec.serving.service import answers, schemas
 from genrec.serving.service.errors import Refusal, check_length, unknown_item
 from genrec.serving.service.examples import Examples
 from genrec.serving.service.items import categories_of, find_items, item_of, picture_of
@@ -26,7 +26,7 @@ _WORDS = {
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Describe the refusals of a route."""
     return {
-        status: {"model": schemas.ErrorAnswer, "description": _WORDS[status]} for status in statuses
+        status: {"model": answers.ErrorAnswer, "description": _WORDS[status]} for status in statuses
     }
 
 
@@ -37,32 +37,52 @@ def answer_routes(service: Service) -> APIRouter:
     )
 
     @router.post("/recommend")
-    async def recommend(body: schemas.RecommendBody) -> schemas.RankedAnswer:
+    async def recommend(body: schemas.RecommendBody) -> answers.RankedAnswer:
         """Recommend the items that a user is likely to want next, best first."""
         return await service.rank(body)
 
     @router.post("/search")
-    async def search(body: schemas.SearchBody) -> schemas.RankedAnswer:
+    async def search(body: schemas.SearchBody) -> answers.RankedAnswer:
         """Find the items that fit a query and a user, best first."""
         return await service.rank(body)
 
+    @router.post("/converse")
+    async def converse(body: schemas.ConverseBody) -> answers.RankedAnswer:
+        """Recommend what a dialogue asks for, best first."""
+        return await service.rank(body)
+
+    @router.post("/reply")
+    async def reply(body: schemas.ReplyBody) -> answers.TextAnswer:
+        """Say in words what the recommending side of a dialogue says next."""
+        return await service.reply(body)
+
     @router.post("/rate")
-    async def rate(body: schemas.RateBody) -> schemas.RateAnswer:
+    async def rate(body: schemas.RateBody) -> answers.RateAnswer:
         """Predict how a user would rate some items."""
         return await service.rate(body)
 
+    @router.post("/rate_review")
+    async def rate_review(body: schemas.ReviewBody) -> answers.ReviewRatingAnswer:
+        """Tell the rating that a review speaks of."""
+        return await service.rate_review(body)
+
+    @router.post("/summarize")
+    async def summarize(body: schemas.ReviewBody) -> answers.TextAnswer:
+        """Sum up a review."""
+        return await service.summarize(body)
+
     @router.post("/explain")
-    async def explain(body: schemas.ExplainBody) -> schemas.ExplainAnswer:
+    async def explain(body: schemas.ExplainBody) -> answers.TextAnswer:
         """Say why a user would like an item, in the words that users write."""
         return await service.explain(body)
 
     @router.post("/select")
-    async def select(body: schemas.SelectBody) -> schemas.SelectAnswer:
+    async def select(body: schemas.SelectBody) -> answers.SelectAnswer:
         """Name all of some candidates that fit a user, and maybe none."""
         return await service.select(body)
 
     @router.post("/imagine")
-    async def imagine(body: schemas.ImagineBody) -> schemas.ImagineAnswer:
+    async def imagine(body: schemas.ImagineBody) -> answers.ImagineAnswer:
         """Draw what a user would like to find for a query, guided by what a search finds."""
         return await service.imagine(body)
 
@@ -81,7 +101,7 @@ def item_routes(service: Service, examples: Examples) -> APIRouter:
         in_stock: bool | None = None,
         page: Annotated[int, Query(ge=1)] = 1,
         page_size: Annotated[int, Query(ge=1)] = 24,
-    ) -> schemas.ItemsAnswer:
+    ) -> answers.ItemsAnswer:
         """List items by their ids, or those that hold some words, a page at a time."""
         version, limits = service.version, service.config.limits
         if page_size > limits.page_size:
@@ -115,15 +135,15 @@ def item_routes(service: Service, examples: Examples) -> APIRouter:
         return Response(found.content, media_type=found.media_type, headers=headers)
 
     @router.get("/items/{item_id:path}", responses=refusals(404))
-    def item(item_id: str) -> schemas.Item:
+    def item(item_id: str) -> answers.Item:
         """Tell all about one item."""
         return item_of(service.version, _row(service, item_id))
 
     @router.get("/examples")
-    def example() -> schemas.ExampleAnswer:
+    def example() -> answers.ExampleAnswer:
         """Draw the history of somebody to begin with."""
         version = service.version
-        return schemas.ExampleAnswer(
+        return answers.ExampleAnswer(
             catalogue_version=version.number, history=examples.draw(version)
         )
 
@@ -135,24 +155,24 @@ def catalogue_routes(service: Service) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["catalogue"], responses=refusals(401))
 
     @router.get("/catalogue")
-    def catalogue() -> schemas.CatalogueAnswer:
+    def catalogue() -> answers.CatalogueAnswer:
         """Tell what is served: items, attributes, tasks and versions."""
         version = service.version
-        return schemas.CatalogueAnswer(
+        return answers.CatalogueAnswer(
             catalogue_version=version.number, items=len(version.catalogue),
             in_stock=int(version.in_stock_N.sum()), attributes=list(version.catalogue.attributes),
             categories=categories_of(version, service.config.category), tasks=service.tasks,
             can_add=service.store.newcomers is not None,
             versions=[
-                schemas.VersionAnswer(version=one.version, when=one.when, change=one.words)
+                answers.VersionAnswer(version=one.version, when=one.when, change=one.words)
                 for one in reversed(service.store.changes[-100:])
             ],
         )  # fmt: skip
 
     @router.post("/catalogue", responses=refusals(413, 422, 504))
-    async def change(body: schemas.ChangeBody) -> schemas.CatalogueAnswer:
+    async def change(body: schemas.ChangeBody) -> answers.CatalogueAnswer:
         """Add items, remove some, tell what is in stock, or go back; needs the admin token."""
-        await service.change(body)
+        await service.keeper.change(body)
         return catalogue()
 
     return router
@@ -163,16 +183,16 @@ def health_routes(service: Service, metrics: Metrics) -> APIRouter:
     router = APIRouter(tags=["health"])
 
     @router.get("/health")
-    async def health() -> schemas.HealthAnswer:
+    async def health() -> answers.HealthAnswer:
         """Tell that the process is alive."""
-        return schemas.HealthAnswer(status="alive")
+        return answers.HealthAnswer(status="alive")
 
-    @router.get("/ready", responses={503: {"model": schemas.ErrorAnswer}})
-    async def ready() -> schemas.HealthAnswer:
+    @router.get("/ready", responses={503: {"model": answers.ErrorAnswer}})
+    async def ready() -> answers.HealthAnswer:
         """Tell whether the service takes requests."""
         if not service.batcher.is_open:
             raise Refusal(503, "not_ready", "the service starts or shuts down", retry_after_s=2)
-        return schemas.HealthAnswer(status="ready")
+        return answers.HealthAnswer(status="ready")
 
     @router.get("/metrics", response_class=Response)
     async def counters() -> Response:

@@ -1,6 +1,6 @@
-"""What goes over the wire: the bodies of requests and answers, with examples."""
+"""What the service is asked over the wire: the bodies of requests, with examples."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -101,6 +101,12 @@ class RecommendBody(Wanted):
 
     model_config = _example(history=["sku-0", "sku-4"], k=3, category="lamp", price={"max": 40})
 
+    candidates: list[ItemId] | None = Field(
+        default=None, min_length=1,
+        description="A few items to choose among, which the model is told of; `only` is the better "
+        "choice for many, or for a model that did not learn the task `direct`.",
+    )  # fmt: skip
+
 
 class SearchBody(Wanted):
     """Which items fit a query and a user?"""
@@ -108,6 +114,45 @@ class SearchBody(Wanted):
     model_config = _example(history=["sku-0"], query="red lamp", k=3)
 
     query: str = Field(min_length=1)
+
+
+class TurnBody(BaseModel):
+    """What one side of a dialogue says."""
+
+    model_config = _example(speaker="recommender", text="This one?", items=["sku-3"])
+
+    speaker: Literal["user", "recommender"]
+    text: str
+    items: list[ItemId] = Field(default=[], description="The items that the text speaks of.")
+
+
+Dialogue = Annotated[
+    list[TurnBody], Field(min_length=1, description="Who said what so far, oldest first.")
+]
+
+
+class ConverseBody(Wanted):
+    """Which items does a dialogue ask for?"""
+
+    model_config = _example(dialogue=[{"speaker": "user", "text": "A red lamp?"}], k=3)
+
+    dialogue: Dialogue
+
+
+class ReplyBody(About):
+    """What does the recommending side of a dialogue say next?"""
+
+    model_config = _example(dialogue=[{"speaker": "user", "text": "A red lamp?"}])
+
+    dialogue: Dialogue
+
+
+class ReviewBody(BaseModel):
+    """What a user wrote about an item."""
+
+    model_config = _example(review="A fine lamp. It came broken, and nobody answers.")
+
+    review: str = Field(min_length=1)
 
 
 class RateBody(About):
@@ -171,121 +216,3 @@ class ChangeBody(BaseModel):
     if_version: int | None = Field(
         default=None, ge=1, description="Change nothing unless this is the version now."
     )
-
-
-class Item(BaseModel):
-    """An item of the catalogue."""
-
-    item_id: str
-    title: str | None
-    attributes: dict[str, Value]
-    in_stock: bool
-    picture: str | None = Field(description="Where its picture is; null if there is none.")
-
-
-class Ranked(BaseModel):
-    """One item of a list."""
-
-    item_id: str
-    score: float = Field(description="Its log-probability, boosts included.")
-    item: Item | None = Field(default=None, description="The item, where details were asked for.")
-
-
-class Answer(BaseModel):
-    """What every answer says."""
-
-    catalogue_version: int = Field(description="The version that answered, as a whole.")
-
-
-class RankedAnswer(Answer):
-    """A list, best first; it is shorter than k only where fewer items are allowed."""
-
-    items: list[Ranked]
-
-
-class ItemRating(BaseModel):
-    """A predicted rating."""
-
-    item_id: str
-    expected: float = Field(description="The mean of all ratings, weighed by their probability.")
-    likeliest: float
-
-
-class RateAnswer(Answer):
-    """The ratings, in the order of the items."""
-
-    ratings: list[ItemRating]
-
-
-class ExplainAnswer(Answer):
-    """An explanation in words."""
-
-    text: str
-
-
-class ImagineAnswer(RankedAnswer):
-    """Pictures, and the items that guided them."""
-
-    pictures: list[str] = Field(description="PNG files in base64.")
-
-
-class SelectAnswer(Answer):
-    """Those of the candidates that fit, and maybe none."""
-
-    items: list[str]
-
-
-class ItemsAnswer(Answer):
-    """One page of the catalogue."""
-
-    total: int
-    page: int
-    pages: int
-    items: list[Item]
-
-
-class ExampleAnswer(Answer):
-    """Somebody's history, to begin with."""
-
-    history: list[str]
-
-
-class VersionAnswer(BaseModel):
-    """A version of the catalogue."""
-
-    version: int
-    when: str
-    change: str
-
-
-class CatalogueAnswer(Answer):
-    """What is served."""
-
-    items: int
-    in_stock: int
-    attributes: list[str]
-    categories: dict[str, int] = Field(description="Categories with their numbers of items.")
-    tasks: list[str] = Field(description="What can be asked of the model.")
-    can_add: bool = Field(description="Whether new items can be taken in.")
-    versions: list[VersionAnswer] = Field(description="The latest changes, newest first.")
-
-
-class HealthAnswer(BaseModel):
-    """How the service is."""
-
-    status: str
-
-
-class ErrorDetail(BaseModel):
-    """Why there is no answer."""
-
-    code: str
-    message: str
-    field: str | None = None
-    remedy: str | None = None
-
-
-class ErrorAnswer(BaseModel):
-    """What stands in the place of an answer."""
-
-    error: ErrorDetail

@@ -7,8 +7,6 @@ in it to the names in its answer.
 import asyncio
 import contextlib
 import functools
-import itertools
-import logging
 import math
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +17,7 @@ from genrec.models.image_tokens import ImageTokenizer
 from genrec.prompts import AnswerError, TaskError
 from genrec.recommender import Ranking, Rater, Rating, Request, Selector
 from genrec.serving.painting import Drawer, Painting
-from genrec.serving.service import schemas
+from genrec.serving.service import answers, schemas
 from genrec.serving.service.batching import (
     Batch,
     Batcher,
@@ -29,22 +27,20 @@ from genrec.serving.service.batching import (
     OverloadedError,
 )
 from genrec.serving.service.canvas import Canvas, as_base64
-from genrec.serving.service.changes import ConflictError
 from genrec.serving.service.config import ServiceConfig
 from genrec.serving.service.errors import Refusal, check_length, no_tokenizer
-from genrec.serving.service.inline import table_of
-from genrec.serving.service.items import item_of
+from genrec.serving.service.items import ranked
+from genrec.serving.service.keeping import CatalogueKeeper
 from genrec.serving.service.people import People, dismiss, host
-from genrec.serving.service.store import Build, CatalogueStore
-from genrec.serving.service.versions import CatalogueVersion, Engine
-from genrec.serving.service.wishes import check_wish, wish
+from genrec.serving.service.store import CatalogueStore
+from genrec.serving.service.versions import CatalogueVersion
+from genrec.serving.service.wishes import check_talk, check_wish, task_of, turns_of, wish
 
 T = TypeVar("T")
 
-log = logging.getLogger(__name__)
-
 TASKS = (
-    "recommend", "search", "rate", "explain", "explain_hint", "explain_rated", "select", "imagine",
+    "recommend", "search", "direct", "rate", "preference", "explain", "explain_hint",
+    "explain_rated", "summarize", "select", "converse", "reply", "imagine",
 )  # fmt: skip
 
 
@@ -79,20 +75,16 @@ class Service:
         )  # fmt: skip
         # Apart from the model's thread: nobody waits for others' pictures to be decoded.
         self._items_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="items")
-        self._catalogue_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="catalogue")
-        self._follower: asyncio.Task[None] | None = None
+        self.keeper = CatalogueKeeper(store, config, self.batcher)
 
     def start(self) -> None:
         """Begin to answer, in the event loop that is running."""
         self.batcher.start()
-        self._follower = asyncio.get_running_loop().create_task(self._follow())
+        self.keeper.start()
 
     async def close(self) -> None:
         """Answer what was taken, and stop."""
-        if self._follower is not None:
-            self._follower.cancel()
-        # Changes that have begun need the model's thread, which therefore ends after them.
-        await asyncio.to_thread(self._catalogue_thread.shutdown)
+        await self.keeper.close()
         await self.batcher.close()
         await asyncio.to_thread(self._items_thread.shutdown)
 
@@ -101,20 +93,20 @@ class Service:
         """The version of the catalogue that is served now."""
         return self.store.current
 
-    async def rank(self, body: schemas.RecommendBody | schemas.SearchBody) -> schemas.RankedAnswer:
-        """Recommend, or search where there is a query."""
-        version, task = self.version, "search" if hasattr(body, "query") else "recommend"
+    async def rank(self, body: schemas.Wanted) -> answers.RankedAnswer:
+        """Recommend, search, choose among candidates, or go on with a dialogue."""
+        version, task = self.version, task_of(body)
         self._check_task(task)
         check_wish(body, self.config)
         async with self._people(version, body) as people:
             request = wish(people, body, self.config, task=task)
             k = max(body.k, self.config.list_size)
             ranking: Ranking = await self._ask(version.engine, "recommend", request, k)
-        return schemas.RankedAnswer(
-            catalogue_version=version.number, items=_ranked(version, ranking, body)
+        return answers.RankedAnswer(
+            catalogue_version=version.number, items=ranked(version, ranking, body)
         )
 
-    async def imagine(self, body: schemas.ImagineBody) -> schemas.ImagineAnswer:
+    async def imagine(self, body: schemas.ImagineBody) -> answers.ImagineAnswer:
         """Draw what a user would like to find."""
         version, images = self.version, self._images
         self._check_task("imagine", can=isinstance(version.engine, Drawer))
@@ -128,12 +120,12 @@ class Service:
             # Without image tokens the task is not among those that can be asked.
             canvas = Canvas(version.engine, images, body.k, how)  # type: ignore[arg-type]
             painting: Painting = await self._ask(canvas, "paint", request)
-        return schemas.ImagineAnswer(
-            catalogue_version=version.number, items=_ranked(version, painting.guides, body),
+        return answers.ImagineAnswer(
+            catalogue_version=version.number, items=ranked(version, painting.guides, body),
             pictures=[as_base64(picture) for picture in painting.pictures],
         )  # fmt: skip
 
-    async def rate(self, body: schemas.RateBody) -> schemas.RateAnswer:
+    async def rate(self, body: schemas.RateBody) -> answers.RateAnswer:
         """Predict ratings."""
         version = self.version
         self._check_task("rate", can=isinstance(version.engine, Rater))
@@ -141,18 +133,44 @@ class Service:
         async with self._people(version, body) as people:
             history, rows = people.rows(body.history, "history"), people.rows(body.items, "items")
             requests = [Request(task="rate", history=history, item=row) for row in rows]
-            ratings: list[Rating] = await self._ask_all(version, "rate", requests)
-        if any(math.isnan(rating.expected) for rating in ratings):
-            raise Refusal(501, "not_learned", "the model's answer is no rating")
-        return schemas.RateAnswer(
+            ratings = await self._ratings(version, requests)
+        return answers.RateAnswer(
             catalogue_version=version.number,
             ratings=[
-                schemas.ItemRating(item_id=name, **rating._asdict())
+                answers.ItemRating(item_id=name, **rating._asdict())
                 for name, rating in zip(body.items, ratings, strict=True)
             ],
         )
 
-    async def explain(self, body: schemas.ExplainBody) -> schemas.ExplainAnswer:
+    async def rate_review(self, body: schemas.ReviewBody) -> answers.ReviewRatingAnswer:
+        """Tell the rating that a review speaks of."""
+        version = self.version
+        self._check_task("preference", can=isinstance(version.engine, Rater))
+        (rating,) = await self._ratings(version, [self._about_review("preference", body)])
+        return answers.ReviewRatingAnswer(catalogue_version=version.number, **rating._asdict())
+
+    async def summarize(self, body: schemas.ReviewBody) -> answers.TextAnswer:
+        """Sum up a review."""
+        version = self.version
+        self._check_task("summarize")
+        request = self._about_review("summarize", body)
+        text = await self._ask(version.engine, "generate", request)
+        return answers.TextAnswer(catalogue_version=version.number, text=text)
+
+    async def reply(self, body: schemas.ReplyBody) -> answers.TextAnswer:
+        """Say what comes next in a dialogue."""
+        version = self.version
+        self._check_task("reply")
+        check_talk(body.dialogue, self.config)
+        async with self._people(version, body) as people:
+            request = Request(
+                task="reply", history=people.rows(body.history, "history"),
+                dialogue=turns_of(people, body.dialogue),
+            )  # fmt: skip
+            text = await self._ask(version.engine, "generate", request)
+        return answers.TextAnswer(catalogue_version=version.number, text=text)
+
+    async def explain(self, body: schemas.ExplainBody) -> answers.TextAnswer:
         """Say why a user would like an item."""
         version, task = self.version, "explain"
         if body.hint is not None:
@@ -172,9 +190,9 @@ class Service:
                 item=people.rows([body.item], "item")[0], hint=body.hint, rating=body.rating,
             )  # fmt: skip
             text = await self._ask(version.engine, "generate", request)
-        return schemas.ExplainAnswer(catalogue_version=version.number, text=text)
+        return answers.TextAnswer(catalogue_version=version.number, text=text)
 
-    async def select(self, body: schemas.SelectBody) -> schemas.SelectAnswer:
+    async def select(self, body: schemas.SelectBody) -> answers.SelectAnswer:
         """Choose among candidates."""
         version = self.version
         self._check_task("select", can=isinstance(version.engine, Selector))
@@ -186,57 +204,7 @@ class Service:
             )  # fmt: skip
             rows = await self._ask(version.engine, "select", request)
         names = [version.catalogue.item_ids[row] for row in rows]
-        return schemas.SelectAnswer(catalogue_version=version.number, items=names)
-
-    async def change(self, body: schemas.ChangeBody) -> CatalogueVersion:
-        """Make the next version of the catalogue."""
-        given = [name for name in ("add", "remove", "stock") if getattr(body, name)]
-        if (body.rollback is None) == (not given):
-            raise Refusal(
-                422, "too_many" if given else "nothing",
-                "a change is either a rollback or any of add, remove and stock",
-                field="rollback", remedy="make two changes, one after the other" if given else None,
-            )  # fmt: skip
-        for name in given:
-            check_length(getattr(body, name), name, self.config.limits.changed_items)
-        # To its end, even when the client has left: a change happens as a whole or not at all.
-        changing = self._on(self._catalogue_thread, self._changed, body, self._build())
-        try:
-            return await asyncio.shield(changing)
-        except ConflictError as error:
-            raise Refusal(
-                409, "conflict", str(error), remedy="look at the catalogue again, then ask again"
-            ) from None
-
-    def _changed(self, body: schemas.ChangeBody, build: Build) -> CatalogueVersion:
-        self.store.catch_up(build)
-        now = self.store.current
-        if body.if_version not in (None, now.number):
-            raise ConflictError(f"the catalogue is at version {now.number}")
-        pixels = self.config.limits.picture_pixels
-        return self.store.change(
-            remove=body.remove, stock=body.stock, rollback=body.rollback, build=build,
-            add=table_of(body.add, now.catalogue, field="add", picture_pixels=pixels)
-            if body.add else None,
-        )  # fmt: skip
-
-    async def _follow(self) -> None:
-        """Look now and then whether another process has changed the catalogue."""
-        while True:
-            await asyncio.sleep(self.config.follow_s)
-            try:
-                await self._on(self._catalogue_thread, self.store.catch_up, self._build())
-            except Exception as error:  # what is served stays good
-                log.error("a change of the catalogue cannot be followed: %s", type(error).__name__)
-
-    def _build(self) -> Build:
-        """Let another thread build an engine on the thread that asks engines."""
-        loop = asyncio.get_running_loop()
-
-        def build(work: Callable[[], Engine]) -> Engine:
-            return asyncio.run_coroutine_threadsafe(self.batcher.run(work), loop).result()
-
-        return build
+        return answers.SelectAnswer(catalogue_version=version.number, items=names)
 
     @contextlib.asynccontextmanager
     async def _people(
@@ -264,6 +232,19 @@ class Service:
             forget = functools.partial(dismiss, version, guests)
             with contextlib.suppress(RuntimeError):  # the service has ended, and they with it
                 self._items_thread.submit(self.batcher.afterwards, forget)
+
+    def _about_review(self, task: str, body: schemas.ReviewBody) -> Request:
+        limit = self.config.limits.passage
+        check_length(body.review, "review", limit, unit="characters", remedy="shorten it")
+        return Request(task=task, review=body.review)
+
+    async def _ratings(
+        self, version: CatalogueVersion, requests: Sequence[Request]
+    ) -> list[Rating]:
+        ratings: list[Rating] = await self._ask_all(version, "rate", requests)
+        if any(math.isnan(rating.expected) for rating in ratings):
+            raise Refusal(501, "not_learned", "the model's answer is no rating")
+        return ratings
 
     async def _ask_all(
         self, version: CatalogueVersion, method: Method, requests: Sequence[Request]
@@ -301,16 +282,3 @@ class Service:
                 501, "not_learned", f"the model did not learn the task {task!r}",
                 remedy=f"it learned {', '.join(self.tasks)}",
             )  # fmt: skip
-
-
-def _ranked(
-    version: CatalogueVersion, ranking: Ranking, body: schemas.Wanted
-) -> list[schemas.Ranked]:
-    """Name the items of a list, as many as were asked for."""
-    return [
-        schemas.Ranked(
-            item_id=version.catalogue.item_ids[row], score=float(score),
-            item=item_of(version, int(row)) if body.details else None,
-        )
-        for row, score in itertools.islice(zip(*ranking, strict=True), body.k)
-    ]  # fmt: skip
