@@ -130,7 +130,11 @@ def _refuse_unknown_fields(config: Any, values: dict[str, Any], *, source: str) 
             raise ConfigError(f"{source}: {config.__name__} has no field {key!r}; {remedy}")
         nested = next((t for t in _alternatives(hints[key]) if dataclasses.is_dataclass(t)), None)
         if nested is not None and isinstance(value, dict):
-            _refuse_unknown_fields(nested, value, source=f"{source}: {key}")
+            by_name = value if typing.get_origin(hints[key]) is dict else {None: value}
+            for name, one in by_name.items():
+                where = key if name is None else f"{key}: {name}"
+                if isinstance(one, dict):
+                    _refuse_unknown_fields(nested, one, source=f"{source}: {where}")
 
 
 def _alternatives(hint: Any) -> tuple[Any, ...]:

@@ -72,6 +72,10 @@ class Config:
     """Share of items, drawn with the seed, that stay unknown; recipes/update_catalogue.py adds them
     later, which shows how the tokenizer does on items that it has not seen."""
 
+    cache: Path | None = None
+    """Where features that are slow to encode are kept, for several tokenizers of the same items;
+    by default beside ``out``."""
+
     page: bool = True
     """Write quality.html too: plots, and items whose IDs begin alike, with their pictures."""
 
@@ -112,7 +116,7 @@ def main(config: Config) -> None:
         require("jinja2", extra="eval", why="quality.html (--page false does without)")
     state = PartialState()
     items = known_items(config)
-    cache = config.out.with_name(f"{config.out.name}-features")
+    cache = config.cache or config.out.with_name(f"{config.out.name}-features")
     start = time.perf_counter()
     encoded = encode_sources(
         items, config.features, cache=cache, device=state.device, progress=state.is_main_process,
@@ -125,18 +129,12 @@ def main(config: Config) -> None:
         features_NF = blend.write(sources, cache / "features.npy")
         ready = time.perf_counter()
         tokenizer = SemanticTokenizer.train(
-            features_NF,
-            getattr(config, config.method),
-            training=config.training,
-            assignment=config.assignment,
-            catalogue=items,
+            features_NF, getattr(config, config.method), training=config.training,
+            assignment=config.assignment, catalogue=items,
             labels=items.labels(config.label) if config.label else None,
-            source={**to_dict(config.features), "split": to_dict(config.split)},
-            blend=blend,
-            seed=config.seed,
-            device=state.device,
-            progress=True,
-        )
+            source={**to_dict(config.features), "split": to_dict(config.split)}, blend=blend,
+            seed=config.seed, device=state.device, progress=True,
+        )  # fmt: skip
         trained = time.perf_counter()
         page = render_page(tokenizer, items, label=config.label) if config.page else None
         tokenizer.save_pretrained(config.out, page=page)

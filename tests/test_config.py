@@ -24,6 +24,7 @@ class Settings:
     sizes: tuple[int, ...] = (256, 256)
     tasks: dict[str, float] = field(default_factory=dict)
     optimizer: Optimizer = field(default_factory=Optimizer)
+    more: dict[str, Optimizer] = field(default_factory=dict)
 
 
 def yaml(tmp_path, text):
@@ -40,6 +41,12 @@ def test_values_come_from_the_file_and_options_win(tmp_path):
     )
 
 
+def test_configs_by_name_are_built_one_by_one(tmp_path):
+    path = yaml(tmp_path, "out: x\nmore: {slow: {lr: 0.5}, plain: {}}\n")
+    built = {"slow": Optimizer(lr=0.5), "plain": Optimizer()}
+    assert load_config(Settings, path).more == built
+
+
 def test_defaults_fill_what_is_not_given():
     assert parse_args(Settings, None, ["--out=x"]) == Settings(out=Path("x"))
 
@@ -49,6 +56,10 @@ def test_defaults_fill_what_is_not_given():
     [
         ("out: x\nsize: [1]", r"Settings has no field 'size'; did you mean 'sizes'"),
         ("out: x\noptimizer: {learn: 1}", r"optimizer: Optimizer has no field 'learn'; it has lr"),
+        (
+            "out: x\nmore: {slow: {learn: 1}}",
+            r"more: slow: Optimizer has no field 'learn'; it has lr",
+        ),
         ("out: x\noptimizer: {lr: fast}", "lr"),
         ("out: x\noptimizer: {lr: -1}", "must be above 0"),
         ("sizes: [1]", "out"),
@@ -85,5 +96,5 @@ def test_a_missing_file_is_refused(tmp_path):
 def test_a_config_becomes_plain_values():
     config = Settings(out=Path("a/b"), sizes=(1, 2), tasks={"x": 0.5})
     assert to_dict(config) == {
-        "out": "a/b", "sizes": [1, 2], "tasks": {"x": 0.5}, "optimizer": {"lr": 1e-3},
+        "out": "a/b", "sizes": [1, 2], "tasks": {"x": 0.5}, "optimizer": {"lr": 1e-3}, "more": {},
     }  # fmt: skip
