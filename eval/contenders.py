@@ -1,7 +1,7 @@
 """Methods side by side: each with all that an evaluation can do with it."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from genrec.eval.asking import ALONE, Recorded
 from genrec.eval.dialogues import evaluate_dialogues
 from genrec.eval.efficiency import Efficiency, measure_efficiency
 from genrec.eval.harness import evaluate
-from genrec.eval.hybrid import HybridRecommender, tune_hybrid
+from genrec.eval.hybrid import Scale
 from genrec.eval.intervals import Ints
 from genrec.eval.item_questions import sample_items
 from genrec.eval.methods import METHODS, make_method
@@ -87,6 +87,9 @@ class Contender:
 
     tasks: tuple[str, ...] = TASKS
     """The tasks that it answers."""
+
+    scale: Scale = "scores"
+    """What the numbers of its rankings are, for mixtures."""
 
     make: Make | None = None
     """Makes it for another setting, to put it under stress. By default it is the same in every
@@ -183,7 +186,10 @@ def baselines(
         if set(METHODS[name].tasks) & set(config.tasks):
             made = make_method(name, dataset, split, settings=settings.get(name), seed=config.seed)
             identity = {"method": name, "settings": dict(settings.get(name, {}))}
-            yield name, Contender(recommender=made, tasks=METHODS[name].tasks, identity=identity)
+            yield name, Contender(
+                recommender=made, tasks=METHODS[name].tasks, scale=METHODS[name].scale,
+                identity=identity,
+            )  # fmt: skip
 
 
 def outsiders(
@@ -201,47 +207,6 @@ def outsiders(
     if service is not None:
         client = HTTPRecommender(service, catalogue)
         yield "service", Contender(recommender=client, tasks=client.tasks)
-
-
-def check_hybrids(names: Sequence[str], baselines: Sequence[str], *, has_model: bool) -> None:
-    """Refuse mixtures whose parts are not asked for."""
-    if missing := {*names} - {*baselines}:
-        raise ValueError(f"hybrids names {sorted(missing)}, which must be among the baselines")
-    if names and not has_model:
-        raise ValueError("hybrids mixes baselines with a model; give model")
-
-
-def hybrids(
-    model: tuple[str, Contender],
-    helpers: Mapping[str, Contender],
-    dataset: Dataset,
-    split: Split,
-    config: ContestConfig,
-) -> Iterator[tuple[str, Contender]]:
-    """Mix a model with each of some baselines, as much of it as validates best.
-
-    Args:
-        model: Its name, and the model, which ranks by log-probabilities.
-        helpers: Baselines with scores of 0 and more, by name.
-        dataset: The data.
-        split: The validation events tune; the test events are not touched.
-        config: What the hybrids are asked, and the seed that draws the events to tune on.
-    """
-    model_name, one = model
-    for name, other in helpers.items():
-        assert not isinstance(one.recommender, Recorded)
-        assert not isinstance(other.recommender, Recorded)
-        tuned = tune_hybrid(one.recommender, other.recommender, dataset, split, seed=config.seed)
-        yield (
-            f"{model_name}+{name}",
-            Contender(
-                recommender=HybridRecommender(one.recommender, other.recommender, tuned),
-                tasks=tuple(sorted({*RANKING_TASKS} & {*one.tasks} & {*other.tasks})),
-                ids=one.ids, weights=one.weights, prompt_tokens=one.prompt_tokens,
-                identity={"model": dict(one.identity), "helper": dict(other.identity)}
-                | {"mixture": asdict(tuned)},
-            ),
-        )  # fmt: skip
 
 
 def refuse_unanswered(methods: Mapping[str, Contender], config: ContestConfig) -> None:
