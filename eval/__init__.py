@@ -11,7 +11,7 @@ from genrec.eval.beyond import beyond_accuracy
 from genrec.eval.content_knn import ContentKNNConfig, ContentKNNRecommender
 from genrec.eval.dialogues import evaluate_dialogues
 from genrec.eval.harness import evaluate
-from genrec.eval.hybrid import HybridConfig, HybridRecommender, tune_hybrid
+from genrec.eval.hybrid import HybridConfig, HybridRecommender, Part, tune_hybrid
 from genrec.eval.intervals import Comparison, Interval, bootstrap, compare
 from genrec.eval.item_knn import ItemKNNConfig, ItemKNNRecommender, tune_item_knn
 from genrec.eval.item_questions import ItemQuestions, sample_items
@@ -51,6 +51,7 @@ __all__ = [
     "LeakError",
     "MeanRatingConfig",
     "MeanRatingRecommender",
+    "Part",
     "PopularityRecommender",
     "ProtocolError",
     "Question",

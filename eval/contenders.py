@@ -1,18 +1,18 @@
 """Methods side by side: each with all that an evaluation can do with it."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from genrec.data import Catalogue, Dataset, Split
 from genrec.eval.asking import Recorded
-from genrec.eval.hybrid import HybridRecommender, tune_hybrid
+from genrec.eval.hybrid import Scale
 from genrec.eval.methods import METHODS, make_method
 from genrec.eval.ranking_file import RankingFile
 from genrec.eval.service import HTTPRecommender
 from genrec.eval.stress import Make, check_stresses
-from genrec.eval.tasks import RANKING_TASKS, TASKS, Task, TaskError, check_tasks
+from genrec.eval.tasks import TASKS, Task, TaskError, check_tasks
 from genrec.recommender import Recommender, Request
 from genrec.semantic_ids import SemanticIds
 
@@ -76,6 +76,9 @@ class Contender:
     tasks: tuple[str, ...] = TASKS
     """The tasks that it answers."""
 
+    scale: Scale = "scores"
+    """What the numbers of its rankings are, for mixtures."""
+
     make: Make | None = None
     """Makes it for another setting, to put it under stress. By default it is the same in every
     setting, as is right for what reads neither items nor prompts."""
@@ -106,7 +109,10 @@ def baselines(
         if set(METHODS[name].tasks) & set(config.tasks):
             made = make_method(name, dataset, split, settings=settings.get(name), seed=config.seed)
             identity = {"method": name, "settings": dict(settings.get(name, {}))}
-            yield name, Contender(recommender=made, tasks=METHODS[name].tasks, identity=identity)
+            yield name, Contender(
+                recommender=made, tasks=METHODS[name].tasks, scale=METHODS[name].scale,
+                identity=identity,
+            )  # fmt: skip
 
 
 def outsiders(
@@ -124,47 +130,6 @@ def outsiders(
     if service is not None:
         client = HTTPRecommender(service, catalogue)
         yield "service", Contender(recommender=client, tasks=client.tasks)
-
-
-def check_hybrids(names: Sequence[str], baselines: Sequence[str], *, has_model: bool) -> None:
-    """Refuse mixtures whose parts are not asked for."""
-    if missing := {*names} - {*baselines}:
-        raise ValueError(f"hybrids names {sorted(missing)}, which must be among the baselines")
-    if names and not has_model:
-        raise ValueError("hybrids mixes baselines with a model; give model")
-
-
-def hybrids(
-    model: tuple[str, Contender],
-    helpers: Mapping[str, Contender],
-    dataset: Dataset,
-    split: Split,
-    config: ContestConfig,
-) -> Iterator[tuple[str, Contender]]:
-    """Mix a model with each of some baselines, as much of it as validates best.
-
-    Args:
-        model: Its name, and the model, which ranks by log-probabilities.
-        helpers: Baselines with scores of 0 and more, by name.
-        dataset: The data.
-        split: The validation events tune; the test events are not touched.
-        config: What the hybrids are asked, and the seed that draws the events to tune on.
-    """
-    model_name, one = model
-    for name, other in helpers.items():
-        assert not isinstance(one.recommender, Recorded)
-        assert not isinstance(other.recommender, Recorded)
-        tuned = tune_hybrid(one.recommender, other.recommender, dataset, split, seed=config.seed)
-        yield (
-            f"{model_name}+{name}",
-            Contender(
-                recommender=HybridRecommender(one.recommender, other.recommender, tuned),
-                tasks=tuple(sorted({*RANKING_TASKS} & {*one.tasks} & {*other.tasks})),
-                ids=one.ids, weights=one.weights, prompt_tokens=one.prompt_tokens,
-                identity={"model": dict(one.identity), "helper": dict(other.identity)}
-                | {"mixture": asdict(tuned)},
-            ),
-        )  # fmt: skip
 
 
 def refuse_unanswered(methods: Mapping[str, Contender], config: ContestConfig) -> None:

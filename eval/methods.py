@@ -22,6 +22,7 @@ from genrec.eval.baselines import (
 from genrec.eval.content_knn import ContentKNNConfig, ContentKNNRecommender
 from genrec.eval.dense import DenseConfig, DenseRecommender
 from genrec.eval.factorization import ALSConfig, ALSRecommender, tune_als
+from genrec.eval.hybrid import Scale
 from genrec.eval.item_knn import ItemKNNConfig, ItemKNNRecommender, tune_item_knn
 from genrec.eval.lexical import BM25Config, BM25Recommender
 from genrec.eval.sasrec.config import SASRecSettings
@@ -43,6 +44,9 @@ class Method:
 
     settings: type | None = None
     """The dataclass of its settings; ``None`` for a method that has none."""
+
+    scale: Scale = "scores"
+    """What the numbers of its rankings are, for mixtures."""
 
 
 def _popularity(dataset: Dataset, split: Split, settings: None, seed: int) -> Recommender:
@@ -126,7 +130,7 @@ METHODS: Final[dict[str, Method]] = {
     "item_knn": Method(RANKING_TASKS, _item_knn, ItemKNNConfig),
     "content_knn": Method(RANKING_TASKS, _content_knn, ContentKNNConfig),
     "als": Method(RANKING_TASKS, _als, ALSConfig),
-    "sasrec": Method(RANKING_TASKS, _sasrec, SASRecSettings),
+    "sasrec": Method(RANKING_TASKS, _sasrec, SASRecSettings, "log-probabilities"),
     "bm25": Method(QUERY_TASKS, _bm25, BM25Config),
     "dense": Method(QUERY_TASKS, _dense, DenseConfig),
     "templates": Method(TemplateRecommender.tasks, _templates, TemplateConfig),

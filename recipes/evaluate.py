@@ -25,14 +25,13 @@ from genrec.eval.contenders import (
     Contender,
     ContestConfig,
     baselines,
-    check_hybrids,
-    hybrids,
     known_optimum,
     outsiders,
     refuse_unanswered,
 )
 from genrec.eval.contests import Contest, contest
 from genrec.eval.methods import check_methods
+from genrec.eval.mixtures import check_hybrids, hybrids
 from genrec.eval.processes import launched_processes
 from genrec.eval.trackers import track
 
@@ -60,7 +59,8 @@ class Config(ContestConfig):
     """What stands beside the model: names of genrec.eval.methods."""
 
     hybrids: tuple[str, ...] = ()
-    """Those of the baselines that are also mixed with the model, as much as validates best."""
+    """Methods that are also mixed, as much of each as validates best: names joined by ``+``, the
+    model's being genrec, such as ``genrec+item_knn``."""
 
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Settings of baselines, such as ``{item_knn: {window: 50}}``; left out, they choose them."""
@@ -86,7 +86,8 @@ class Config(ContestConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_methods(self.baselines, self.settings)
-        check_hybrids(self.hybrids, self.baselines, has_model=self.model is not None)
+        model = () if self.model is None else (MODEL,)
+        check_hybrids(self.hybrids, (*model, *self.baselines))
 
 
 def main(config: Config) -> None:
@@ -123,15 +124,13 @@ def main(config: Config) -> None:
 
 def contenders(config: Config, dataset: Dataset, split: Split) -> Iterator[tuple[str, Contender]]:
     """Make the methods: the model, what runs elsewhere, baselines, the optimum where known."""
+    methods: dict[str, Contender] = {}
     if config.model is not None:
-        model = load_model(config.model, dataset, beams=config.beams)
-        yield MODEL, model
-    yield from outsiders(config.rankings, config.service, dataset.catalogue)
-    others = dict(baselines(config.baselines, config.settings, dataset, split, config))
-    yield from others.items()
-    if config.model is not None:
-        helpers = {name: others[name] for name in config.hybrids}
-        yield from hybrids((MODEL, model), helpers, dataset, split, config)
+        methods[MODEL] = load_model(config.model, dataset, beams=config.beams)
+    methods |= outsiders(config.rankings, config.service, dataset.catalogue)
+    methods |= baselines(config.baselines, config.settings, dataset, split, config)
+    yield from methods.items()
+    yield from hybrids(config.hybrids, methods, dataset, split, seed=config.seed)
     if (optimum := known_optimum(dataset)) is not None:
         yield OPTIMUM, optimum
 
@@ -139,7 +138,8 @@ def contenders(config: Config, dataset: Dataset, split: Split) -> Iterator[tuple
 def load_model(path: Path, dataset: Dataset, *, beams: int) -> Contender:
     from genrec.serving.restated import open_for_evaluation  # torch only where there is a model
 
-    return Contender(**open_for_evaluation(path, dataset, beams=beams)._asdict())
+    opened = open_for_evaluation(path, dataset, beams=beams)
+    return Contender(**opened._asdict(), scale="log-probabilities")
 
 
 if __name__ == "__main__":

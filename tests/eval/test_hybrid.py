@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genrec.data import leave_one_out
-from genrec.eval import HybridConfig, HybridRecommender, tune_hybrid
+from genrec.eval import HybridConfig, HybridRecommender, Part, tune_hybrid
 from genrec.recommender import Ranking, Request
 from tests.eval.written import written
 
@@ -33,63 +33,88 @@ class Scores:
         return Ranking(np.array(best), self.scores_N[best].astype(np.float32))
 
 
-def hybrid(model, helper, **settings):
-    return HybridRecommender(model, helper, HybridConfig(**settings))
+def hybrid(model, helper, *weights, **settings):
+    """Mix one that ranks by log-probabilities with one that ranks by scores."""
+    parts = [Part(model, "log-probabilities"), Part(helper)]
+    return HybridRecommender(parts, HybridConfig(weights=weights or (1.0, 1.0), **settings))
 
 
 def test_a_mixture_worked_by_hand():
     model = Scores(np.log([0.5, 0.3, 0.15, 0.05]))
-    helper = Scores([0.0, 1.0, 0.0, 3.0])
-    (found,) = hybrid(model, helper, weight=0.5).recommend([Request()], 4)
+    helper = Scores([0.0, 1.0, 0.0, 3.0])  # shares 0, 1/4, 0, 3/4
+    (found,) = hybrid(model, helper, 1.0, 2.0, floor=0.05).recommend([Request()], 4)
     assert found.items.tolist() == [3, 1, 0, 2]
-    assert np.exp(found.scores) == pytest.approx([0.4, 0.275, 0.25, 0.075], abs=1e-6)
+    assert np.exp(found.scores) == pytest.approx(
+        [0.1 * 0.8**2, 0.35 * 0.3**2, 0.55 * 0.05**2, 0.2 * 0.05**2], rel=1e-5
+    )
 
 
 @given(
     st.lists(st.floats(0.01, 1), min_size=ITEMS, max_size=ITEMS),
     st.lists(st.integers(0, 9), min_size=ITEMS, max_size=ITEMS),
-    st.floats(0, 1),
-    st.sampled_from([0.5, 1.0, 2.0]),
+    st.floats(0.1, 3),
+    st.sampled_from([0.001, 0.1, 1.0]),
     st.sets(st.integers(0, ITEMS - 1), max_size=ITEMS - 1),
 )
-def test_where_all_is_in_reach_it_is_the_mixture_over_all_items(p_N, h_N, weight, power, banned):
+def test_where_all_is_in_reach_it_is_the_mixture_over_all_items(p_N, h_N, weight, floor, banned):
     p_N, h_N = np.array(p_N) / sum(p_N), np.array(h_N, dtype=np.float64)
     request = Request(exclude=tuple(banned))
-    mixed = hybrid(Scores(np.log(p_N)), Scores(h_N), weight=weight, power=power)
+    mixed = hybrid(Scores(np.log(p_N)), Scores(h_N), 1.0, weight, floor=floor)
     (found,) = mixed.recommend([request], ITEMS)
     allowed = [item for item in range(ITEMS) if item not in banned]
-    share_N = h_N**power / max((h_N[allowed] ** power).sum(), 1e-300)
-    expected = sorted((1 - weight) * p_N[allowed] + weight * share_N[allowed], reverse=True)
+    share_N = h_N / max(h_N[allowed].sum(), 1e-300)
+    score_N = np.log(p_N + floor) + weight * np.log(share_N + floor)
     assert sorted(found.items.tolist()) == allowed
-    assert np.exp(found.scores) == pytest.approx(expected, rel=1e-4, abs=1e-6)
+    assert found.scores == pytest.approx(score_N[found.items], rel=1e-4, abs=1e-5)
+    assert (np.diff(found.scores) <= 0).all()
 
 
-def test_items_of_the_helper_alone_get_the_model_s_own_probability():
-    model, helper = Scores(np.log([0.4, 0.3, 0.2, 0.06, 0.04])), Scores([0, 0, 0, 1, 4])
-    (found,) = hybrid(model, helper, weight=0.1, reach=2).recommend([Request(), Request()], 2)[:1]
-    assert model.asked[1][0].only == (3, 4)
-    assert found.items.tolist() == [0, 1]
+def test_items_that_only_one_part_names_are_asked_of_the_others():
+    model, helper = Scores(np.log([0.4, 0.3, 0.2, 0.06, 0.04])), Scores([0, 0, 1, 1, 4])
     pool = hybrid(model, helper).pools([Request()], 2)[0]
-    assert sorted(pool.items_X.tolist()) == [0, 1, 3, 4]
-    assert dict(zip(pool.items_X.tolist(), np.exp(pool.log_prob_X), strict=True)) == pytest.approx(
-        {0: 0.4, 1: 0.3, 3: 0.06, 4: 0.04}, abs=1e-6
-    )
+    assert pool.items_X.tolist() == [0, 1, 2, 4]
+    assert [asked[0].only for asked in model.asked] == [None, (2, 4)]
+    assert [asked[0].only for asked in helper.asked] == [None, (0, 1)]
+    assert pool.share_PX[0] == pytest.approx([0.4, 0.3, 0.2, 0.04], abs=1e-6)
+    assert pool.share_PX[1] == pytest.approx([0, 0, 0.2, 0.8])
 
 
-def test_without_weight_it_is_the_model_and_with_all_of_it_the_helper():
+def test_nothing_is_asked_twice_where_all_name_the_same():
+    model, helper = Scores(np.log([0.6, 0.4])), Scores([1, 2])
+    hybrid(model, helper).recommend([Request()], 2)
+    assert [len(part.asked[1]) for part in (model, helper)] == [0, 0]
+
+
+def test_a_part_without_weight_counts_nothing():
     model, helper = Scores(np.log([0.4, 0.3, 0.2, 0.1])), Scores([1.0, 2, 3, 4])
-    assert hybrid(model, helper, weight=0).recommend([Request()], 4)[0].items.tolist() == [
-        0,
-        1,
-        2,
-        3,
-    ]
-    assert hybrid(model, helper, weight=1).recommend([Request()], 4)[0].items.tolist() == [
-        3,
-        2,
-        1,
-        0,
-    ]
+    only_model = hybrid(model, helper, 1.0, 0.0).recommend([Request()], 4)[0]
+    only_helper = hybrid(model, helper, 0.0, 1.0).recommend([Request()], 4)[0]
+    assert only_model.items.tolist() == [0, 1, 2, 3]
+    assert only_helper.items.tolist() == [3, 2, 1, 0]
+
+
+def test_three_parts_are_mixed_and_their_order_does_not_matter():
+    parts = [Part(Scores([1, 2, 3, 4])), Part(Scores([4, 1, 1, 4])), Part(Scores([1, 5, 2, 4]))]
+    there = HybridRecommender(parts).recommend([Request()], 4)[0]
+    back = HybridRecommender(parts[::-1]).recommend([Request()], 4)[0]
+    assert there.items.tolist() == back.items.tolist() == [3, 1, 2, 0]
+    assert there.scores == pytest.approx(back.scores)
+
+
+def test_a_part_that_never_names_an_item_gives_it_no_share():
+    class Silent(Scores):
+        def _rank(self, request, k):
+            return Ranking(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32))
+
+    (found,) = hybrid(Scores(np.log([0.7, 0.3])), Silent([1, 1]), floor=0.5).recommend(
+        [Request()], 2
+    )
+    assert found.items.tolist() == [0, 1]
+    assert np.exp(found.scores) == pytest.approx([1.2 * 0.5, 0.8 * 0.5], rel=1e-5)
+
+
+def test_the_first_part_answers_in_words():
+    assert hybrid(Scores([1]), Scores([1])).generate([Request(), Request()]) == ["words", "words"]
 
 
 def test_tuning_finds_who_is_right():
@@ -97,31 +122,30 @@ def test_tuning_finds_who_is_right():
     right, wrong = np.full(12, 0.01), np.full(12, 0.01)
     right[5] = wrong[7] = 0.5  # the validation item is 5
     split = leave_one_out(dataset.interactions)
-    trusts_helper = tune_hybrid(Scores(np.log(wrong)), Scores(right), dataset, split)
-    trusts_model = tune_hybrid(Scores(np.log(right)), Scores(wrong), dataset, split)
-    assert trusts_helper.weight > 0.3
-    assert trusts_model.weight < trusts_helper.weight
+
+    def weight(first, second):
+        parts = [Part(Scores(np.log(first)), "log-probabilities"), Part(Scores(second))]
+        return tune_hybrid(parts, dataset, split).weights[1]
+
+    assert weight(wrong, right) >= 1 > weight(right, wrong)
 
 
 def test_what_cannot_be_mixed_is_refused():
     fine = Scores(np.log([0.5, 0.5]))
-    with pytest.raises(ValueError, match="the helper scores item 1 with -2"):
+    with pytest.raises(ValueError, match="a part scores item 1 with -2"):
         hybrid(fine, Scores([1.0, -2.0])).recommend([Request()], 2)
-
-    class Short(Scores):
-        def _rank(self, request, k):
-            return Ranking(*(part[:1] for part in super()._rank(request, k)))
-
-    with pytest.raises(ValueError, match="asked to rank 1 items of the helper, such as 2, and"):
-        hybrid(Short(np.log([0.5, 0.3, 0.2])), Scores([0.0, 1, 2])).recommend([Request()], 3)
+    with pytest.raises(ValueError, match="there are 3 weights for 2 parts"):
+        hybrid(fine, fine, 1.0, 1.0, 1.0)
 
 
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"weight": 1.5}, "weight is 1.5"),
-        ({"power": 0.0}, "power is 0"),
-        ({"reach": 0}, "reach is 0"),
+        ({"weights": ()}, "weights is"),
+        ({"weights": (1.0, -1.0)}, "weights is"),
+        ({"weights": (0.0, 0.0)}, "weights is"),
+        ({"weights": (1.0,), "floor": 0.0}, "floor is 0"),
+        ({"weights": (1.0,), "reach": 0}, "reach is 0"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(settings, told):

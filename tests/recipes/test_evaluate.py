@@ -73,19 +73,25 @@ def test_a_model_is_the_subject_and_names_only_items_that_exist(model, tmp_path)
 
 def test_a_model_is_mixed_with_a_baseline_and_stands_beside_both(model, tmp_path):
     out, where = tmp_path / "report", {"dataset": model / "data", "model": model / "model"}
-    main(Config(**where, out=out, k=5, baselines=("popularity",), hybrids=("popularity",)))
+    main(Config(**where, out=out, k=5, baselines=("popularity",), hybrids=("genrec+popularity",)))
     told = json.loads((out / "results.json").read_text())["methods"]
     assert list(told) == ["genrec", "popularity", "genrec+popularity"]
     users = {name: one["recommend"]["counts"] for name, one in told.items()}
     assert users["genrec+popularity"] == users["genrec"]
 
 
-def test_a_hybrid_needs_a_model_and_a_baseline_that_is_asked_for(tmp_path):
+def test_a_hybrid_names_methods_that_are_asked_and_at_least_two(tmp_path):
     where = {"dataset": tmp_path, "out": tmp_path / "report"}
-    with pytest.raises(ValueError, match="hybrids mixes baselines with a model; give model"):
+    with pytest.raises(
+        ValueError, match=r"'genrec\+item_knn' has the parts \['genrec'\], but only"
+    ):
+        Config(**where, hybrids=("genrec+item_knn",))
+    with pytest.raises(ValueError, match=r"'genrec\+als' has the parts \['als'\], but only genrec"):
+        Config(**where, model=tmp_path, hybrids=("genrec+als",))
+    with pytest.raises(ValueError, match="'item_knn' is no mixture of two methods or more"):
         Config(**where, hybrids=("item_knn",))
-    with pytest.raises(ValueError, match=r"hybrids names \['als'\], which must be among"):
-        Config(**where, model=tmp_path, hybrids=("als",))
+    with pytest.raises(ValueError, match="no mixture"):
+        Config(**where, hybrids=("item_knn+item_knn",))
 
 
 def test_a_model_of_another_catalogue_is_refused(model, toy, tmp_path):
