@@ -1,14 +1,18 @@
 """What answers cost: time, memory, and the size of the model."""
 
+import os
 import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from genrec.recommender import Recommender, Request
+
+_MARK: Final = Path("/proc/self/clear_refs")
 
 
 class Efficiency(NamedTuple):
@@ -30,8 +34,9 @@ class Efficiency(NamedTuple):
     """The latency that 99 % of the answers keep below."""
 
     peak_memory_mib: float
-    """Most memory that the process ever had, up to the end of the measurement: on the accelerator
-    where there is one, else in all. Methods that run in one process share it."""
+    """Most memory that the process had while it answered: on the accelerator where there is one,
+    else in all, other methods that are loaded included. Elsewhere than on Linux, which alone lets
+    the mark be set back, it is the most that the process ever had."""
 
     parameters: int | None = None
     """Weights of the model; ``None`` where it has none or does not tell."""
@@ -67,6 +72,7 @@ def measure_efficiency(
     """
     if not requests:
         raise ValueError("there is no request to time an answer to")
+    _forget_peak()
     recommender.recommend(requests[:1], k)
     seconds = []
     for request in requests:
@@ -89,10 +95,27 @@ def measure_efficiency(
     )
 
 
+def _forget_peak() -> None:
+    """Set the mark of the most memory in use back to what is in use now, where that can be done."""
+    if (torch := _torch_with_gpu()) is not None:
+        torch.cuda.reset_peak_memory_stats()
+    elif os.access(_MARK, os.W_OK):
+        _MARK.write_text("5", encoding="ascii")  # see proc(5)
+
+
 def _peak_memory() -> int:
-    """Return the most bytes that were ever in use."""
-    torch: Any = sys.modules.get("torch")  # who has not imported it has nothing on a GPU
-    if torch is not None and torch.cuda.is_available():
+    """Return the most bytes that were in use since the mark was set back."""
+    if (torch := _torch_with_gpu()) is not None:
         return int(torch.cuda.max_memory_allocated())
+    if _MARK.exists():  # rusage tells the most that ever was, whatever the mark
+        told = _MARK.with_name("status").read_text(encoding="ascii", errors="replace")
+        (high,) = (line for line in told.splitlines() if line.startswith("VmHWM:"))
+        return 1024 * int(high.split()[1])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def _torch_with_gpu() -> Any:
+    """Return torch where it runs on a GPU; who has not imported it has nothing there."""
+    torch: Any = sys.modules.get("torch")
+    return torch if torch is not None and torch.cuda.is_available() else None

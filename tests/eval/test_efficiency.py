@@ -1,5 +1,7 @@
+import sys
 import time
 
+import numpy as np
 import pytest
 
 from genrec.eval.efficiency import measure_efficiency
@@ -23,6 +25,20 @@ def test_every_answer_is_timed_alone_after_a_first_one():
     assert (found.requests, found.parameters, found.trained_parameters) == (10, 9, None)
     assert 0 < found.tokens_per_second < 70 / 0.05
     assert found.peak_memory_mib > 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux sets the mark back")
+def test_memory_is_that_of_the_answers_not_of_what_ran_before():
+    class Greedy(Oracle):
+        def recommend(self, requests, k):
+            np.ones(300 << 17).sum()  # 300 MiB
+            return super().recommend(requests, k)
+
+    greedy, modest = (
+        measure_efficiency(kind(ranking=lambda request: [2]), [Request()], 5)
+        for kind in (Greedy, Oracle)
+    )
+    assert greedy.peak_memory_mib - modest.peak_memory_mib > 250
 
 
 def test_nothing_to_time_is_refused():
