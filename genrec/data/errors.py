@@ -16,6 +16,8 @@ COMPARED: Final = 20_000
 
 def did_you_mean(name: str, names: Collection[str], *, shown: int = 8) -> str:
     """Suggest the nearest known name, or list some of the known ones."""
+    if not names:
+        return "none is known"
     near = difflib.get_close_matches(name, names, n=1) if len(names) <= COMPARED else []
     if near:
         return f"did you mean {near[0]!r}?"

@@ -5,10 +5,11 @@ from genrec.prompts.config import PromptConfig
 from genrec.prompts.corpus import corpus
 from genrec.prompts.mixture import Examples, Mixture, MixtureConfig
 from genrec.prompts.parse import AnswerError, AnswerParser, Parsed
+from genrec.prompts.plain_text import clean
 from genrec.prompts.render import Example, Renderer
 from genrec.prompts.sentencepiece import load_tokenizer, make_tokenizer, train_tokenizer
 from genrec.prompts.tasks import Answer, Task, TaskError, Tasks
-from genrec.prompts.vocabulary import Vocabulary, clean
+from genrec.prompts.vocabulary import Vocabulary
 
 __all__ = [
     "Answer",

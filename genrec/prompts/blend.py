@@ -1,6 +1,6 @@
 """Several data sets in one training: their mixtures blended, under one vocabulary.
 
-Shape letters in this file: N items, L levels, X examples of an epoch.
+Shape letters in this file: C catalogues, N items, L levels, X examples of an epoch.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,6 +1,7 @@
 """What stands for the items that a search finds while a model learns to draw.
 
-Shape letters in this file: N items, F colours of a histogram, M items of the same kind.
+Shape letters in this file: N items, L levels, F colours of a histogram, M items of the same kind,
+H and W height and width of a picture.
 """
 
 from typing import Any, Final

@@ -1,6 +1,6 @@
 """What requests tell of the past and of items: read from a log and from a catalogue.
 
-Shape letters in this file: N items.
+Shape letters in this file: N items, T codes of a picture.
 """
 
 from typing import Any

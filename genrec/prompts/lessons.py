@@ -1,4 +1,4 @@
-"""What a task can be learnt from: events of a log, items of a catalogue, turns of dialogues.
+"""What a task can be learnt from: events of a log and items of a catalogue.
 
 Which of them, the task's file tells by its slots and its target, so a task of one's own needs no
 code here. Lessons are kept as numbers and put into words when they are read.
@@ -6,26 +6,22 @@ code here. Lessons are kept as numbers and put into words when they are read.
 Shape letters in this file: E train events, N items, U users, M lessons.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-import polars as pl
 
-from genrec.data import Dialogue
 from genrec.prompts.guides import Guides
 from genrec.prompts.hints import feature_words
 from genrec.prompts.known import KnownItems, KnownPast
 from genrec.prompts.render import Renderer, RightAnswer
-from genrec.prompts.tasks import Task, TaskError
+from genrec.prompts.tasks import OF_AN_ITEM, Task, TaskError
 from genrec.prompts.train_log import Bools, TrainLog
-from genrec.prompts.vocabulary import clean
 from genrec.recommender import Request
 
 MOST_FITTING = 3
 """Of the candidates of a selection, so many fit at most."""
 
-_OF_AN_ITEM = frozenset({"item", "card", "title", "description", "picture", "attribute"})
 _OF_THE_PAST = frozenset({"history", "titles"})
 _COLUMNS = {
     "query": "query", "review": "text", "hint": "text", "text": "text", "summary": "summary",
@@ -97,7 +93,7 @@ class EventLessons:
         fields: dict[str, Any] = {}
         if slots & _OF_THE_PAST:
             fields |= self._past.before(event)
-        if slots & _OF_AN_ITEM:
+        if slots & OF_AN_ITEM:
             fields["item"] = item
         if "rating" in slots:
             fields["rating"] = log.rating(event)
@@ -141,9 +137,9 @@ class EventLessons:
                 able_E &= log.has_text_E(_COLUMNS[name])
             elif name == "rating":
                 able_E &= log.has_rating_E
-        for name in slots & _OF_AN_ITEM:
+        for name in slots & OF_AN_ITEM:
             able_E &= self._items.has_N(name)[log.item_E]
-        if self._task.target in _OF_AN_ITEM:
+        if self._task.target in OF_AN_ITEM:
             able_E &= self._items.can_answer_N(self._task.target)[log.item_E]
         if slots <= _OF_THE_PAST | {"candidates"}:
             able_E &= log.follows_another_E  # nothing but the past speaks of what comes next
@@ -247,71 +243,5 @@ class ItemLessons:
         return Lesson(request, self._items.tell(item, self._task.target, attribute))
 
 
-class DialogueLessons:
-    """One lesson for every item that a recommender is the first to name, or for all that it says.
-
-    A dialogue of a user of the log is read up to where an item is named that the user's held-out
-    events are about. Items named before are the history, where a task tells one.
-    """
-
-    def __init__(self, task: Task, log: TrainLog, dialogues: Sequence[Dialogue]) -> None:
-        if task.target not in ("item", "text"):
-            raise TaskError(
-                f"the task {task.name!r} reads a dialogue and answers with the target "
-                f"{task.target!r}; dialogues teach to name an 'item' and to say a 'text'"
-            )
-        self._task = task
-        self._dialogues = dialogues
-        find = _first_named if task.target == "item" else _said
-        number_of = _numbers(log, dialogues)
-        lessons = [
-            (number, *lesson)
-            for number, dialogue in enumerate(dialogues)
-            for lesson in find(dialogue, log.held_out(number_of.get(dialogue.user)))
-        ]
-        self._lesson_M = np.asarray(lessons, dtype=np.int32).reshape(-1, 3)
-
-    def __len__(self) -> int:
-        return len(self._lesson_M)
-
-    def read(self, number: int, seed: Sequence[int]) -> Lesson:
-        """See :class:`Lessons`."""
-        dialogue, turn, item = self._lesson_M[number].tolist()
-        turns, said = self._dialogues[dialogue].turns[:turn], self._dialogues[dialogue].turns[turn]
-        named = tuple(dict.fromkeys(row for before in turns for row in before.items))
-        request = Request(task=self._task.name, dialogue=turns, history=named)
-        return Lesson(request, item if self._task.target == "item" else said.text)
-
-
 def _one_of(words: Sequence[str], draw: np.random.Generator) -> str:
     return words[int(draw.integers(len(words)))]
-
-
-def _numbers(log: TrainLog, dialogues: Sequence[Dialogue]) -> dict[str | None, int]:
-    """Number the users of dialogues whom the log knows."""
-    talking = {dialogue.user for dialogue in dialogues if dialogue.user is not None}
-    if not talking:
-        return {}
-    users = log.dataset.interactions.users.cast(pl.String)
-    return {user: number for number, user in enumerate(users) if user in talking}
-
-
-def _first_named(dialogue: Dialogue, forbidden: set[int]) -> Iterable[tuple[int, int]]:
-    """Yield turn and item where the recommender names something new, after something was said."""
-    named: set[int] = set()
-    for number, turn in enumerate(dialogue.turns):
-        if forbidden & set(turn.items):
-            return
-        if turn.speaker == "recommender" and number > 0:
-            new = dict.fromkeys(item for item in turn.items if item not in named)
-            yield from ((number, item) for item in new)
-        named |= set(turn.items)
-
-
-def _said(dialogue: Dialogue, forbidden: set[int]) -> Iterable[tuple[int, int]]:
-    """Yield the turns in which the recommender answers in words; -1 stands where an item would."""
-    for number, turn in enumerate(dialogue.turns):
-        if forbidden & set(turn.items):
-            return
-        if turn.speaker == "recommender" and number > 0 and clean(turn.text):
-            yield number, -1

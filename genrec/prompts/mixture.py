@@ -2,7 +2,7 @@
 
 Only events of the train split are read, as histories and as answers alike.
 
-Shape letters in this file: X examples of an epoch.
+Shape letters in this file: N items, F colours of a histogram, X examples of an epoch.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,14 +13,9 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from genrec.data import Dataset, Dialogue
+from genrec.prompts.dialogue_lessons import DialogueLessons
 from genrec.prompts.guides import Guides, looks_of
-from genrec.prompts.lessons import (
-    DialogueLessons,
-    EventLessons,
-    ItemLessons,
-    Lessons,
-    WindowLessons,
-)
+from genrec.prompts.lessons import EventLessons, ItemLessons, Lessons, WindowLessons
 from genrec.prompts.render import Example, Renderer
 from genrec.prompts.tasks import Task, TaskError
 from genrec.prompts.train_log import TrainLog

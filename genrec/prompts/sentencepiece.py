@@ -9,7 +9,7 @@ from typing import Any, Literal
 import sentencepiece
 from transformers import AutoTokenizer, LlamaTokenizer, PreTrainedTokenizerFast, T5Tokenizer
 
-from genrec.prompts.vocabulary import clean
+from genrec.prompts.plain_text import clean
 
 
 def make_tokenizer(

@@ -1,8 +1,7 @@
 """Tasks as data: what is asked, in which words, and what kind of answer is expected."""
 
-import difflib
 import string
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Final, Literal
 import yaml
 
 from genrec.artifacts import fingerprint
+from genrec.data.errors import did_you_mean
 
 Slot = Literal[
     "history", "titles", "query", "item", "card", "title", "description", "picture", "attribute",
@@ -72,8 +72,8 @@ _REMEDY: Final[dict[Answer, str]] = {
 
 _BUILTIN = Path(__file__).parent / "task_files"
 
-# What prompts and answers may take from the catalogue alone.
-_OF_AN_ITEM = frozenset({"item", "card", "title", "description", "picture", "attribute"})
+OF_AN_ITEM: Final = frozenset({"item", "card", "title", "description", "picture", "attribute"})
+"""What prompts and answers may take from the catalogue alone."""
 
 
 class TaskError(ValueError):
@@ -135,12 +135,10 @@ class Task:
                     f"but the phrasing {prompt!r} has the slots {slots}"
                 )
 
-    def _refuse_unknown(self, what: str, names: Iterable[str], known: Iterable[str]) -> None:
-        known = list(known)
+    def _refuse_unknown(self, what: str, names: Iterable[str], known: Collection[str]) -> None:
         for name in names:
             if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                remedy = f"did you mean {near[0]!r}?" if near else f"there are {known}"
+                remedy = did_you_mean(name, known, shown=len(known))
                 raise TaskError(f"task {self.name!r} uses the {what} {name!r}; {remedy}")
 
     @cached_property
@@ -153,7 +151,7 @@ class Task:
         """What an example is made of: one item of the catalogue, one event, or one dialogue."""
         if "dialogue" in self.slots:
             return "dialogue"
-        return "item" if {*self.slots, self.target} <= _OF_AN_ITEM else "event"
+        return "item" if {*self.slots, self.target} <= OF_AN_ITEM else "event"
 
 
 def parse(prompt: str) -> list[tuple[str, str | None]]:
@@ -204,8 +202,7 @@ class Tasks(dict[str, Task]):
         return Tasks({name: self[name] for name in names})
 
     def __missing__(self, name: str) -> Task:
-        near = difflib.get_close_matches(name, self, n=1)
-        remedy = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(self))}"
+        remedy = did_you_mean(name, sorted(self), shown=len(self))
         raise TaskError(f"there is no task {name!r}; {remedy}")
 
     def check_answer(self, names: Iterable[str], kinds: Iterable[Answer]) -> None:

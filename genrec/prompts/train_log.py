@@ -16,7 +16,7 @@ from genrec.data import Dataset
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 
-# At least one character that is neither a blank nor taken out of every text (vocabulary.clean).
+# At least one character that is neither a blank nor taken out of every text (plain_text.clean).
 _SAYS_SOMETHING = r"[^\p{C}\s]"
 
 
