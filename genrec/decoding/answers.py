@@ -4,7 +4,7 @@ Both ask a :class:`~genrec.decoding.Scorer` for the tokens that matter and no ot
 run on whatever runs the model.
 
 Shape letters in this file: B requests, S answers, W beginnings of answers, T tokens of each,
-C tokens that may follow one, N items, L levels.
+C tokens that may follow one, R rows that are padded, N items, L levels.
 """
 
 from collections.abc import Sequence

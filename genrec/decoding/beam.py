@@ -1,8 +1,8 @@
 """Beam search over the items of a catalogue, in plain torch.
 
-Shape letters in this file: B requests, K beams wanted, W beams that a step holds, T tokens of each
-so far, C children of each, X candidates of a step, E items of a leaf, I items of all leaves, V
-vocabulary.
+Shape letters in this file: B requests, P tokens of the longest prompt, K beams wanted, W beams
+that a step holds, T tokens of each so far, C children of each, X candidates of a step, E items of a
+leaf, I items of all leaves, V vocabulary.
 """
 
 from collections.abc import Mapping

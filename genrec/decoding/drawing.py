@@ -3,7 +3,8 @@
 They are paths of a trie too, of one that says nothing but how many tokens there are and which: so
 what guards items guards pictures, and no token but theirs can come out.
 
-Shape letters in this file: B requests, W runs of a request, T tokens of each so far, C codes.
+Shape letters in this file: B requests, W runs of a request, T tokens of each so far, C codes,
+X candidates of a step.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """How tokens are fed to a Hugging Face model, and what comes back.
 
 Shape letters in this file: B requests, P tokens of the longest prompt, R rows, S tokens of each
-that are fed (in masks of W beams: that they may see), T tokens that it has then, V vocabulary.
+that are fed (in masks of W beams: that they may see), T tokens that it has then.
 """
 
 import inspect

@@ -1,10 +1,10 @@
 """What decides, besides likelihood, which beams go on: boosts, diversity, chance.
 
-Shape letters in this file: B requests, W beams of a step, C children of each, Q questions per
-request, X items that a request boosts (or candidates of a step), S powers of two, R ranges of
-ranks.
+Shape letters in this file: B requests, W beams of a step, C children of each, X items that a
+request boosts (or candidates of a step), S powers of two, R ranges of ranks.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -233,5 +233,5 @@ def _range_maxima(value_BX: Tensor) -> Tensor:
 
 def _log1mexp(x: Tensor) -> Tensor:
     """Return ``log(1 - exp(x))`` for x of at most 0, exactly near 0 and far from it."""
-    near_BWC = x > -0.6931472
-    return torch.where(near_BWC, (-torch.expm1(x)).log(), torch.log1p(-x.exp()))
+    is_near = x > -math.log(2)
+    return torch.where(is_near, (-torch.expm1(x)).log(), torch.log1p(-x.exp()))

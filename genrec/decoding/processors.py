@@ -1,7 +1,7 @@
 """The trie as parts for ``transformers``' own ``generate``: sampling, other searches, comparisons.
 
 Shape letters in this file: R rows of ``generate`` (requests, or requests times beams), T tokens of
-each so far, C tokens that may follow, V vocabulary.
+each so far, C tokens that may follow, A tokens that are allowed in all rows together, V vocabulary.
 """
 
 from collections.abc import Callable

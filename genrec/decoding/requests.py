@@ -1,4 +1,7 @@
-"""What requests ask of a search: their constraints and their policies, made for a trie."""
+"""What requests ask of a search: their constraints and their policies, made for a trie.
+
+Shape letters in this file: N items, R requests that are taken out of a batch.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple

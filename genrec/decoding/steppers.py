@@ -1,7 +1,7 @@
 """How beams are fed to a model: what the search knows of it, and three ways to run one.
 
-Shape letters in this file: B requests, P tokens of the longest prompt, W beams of a request,
-T tokens of all its beams so far, V vocabulary.
+Shape letters in this file: B requests, P tokens of the longest prompt, W beams of a request, R rows
+with a beam each, T tokens of all beams of a row so far, D hidden dimensions, V vocabulary.
 """
 
 from collections.abc import Mapping

@@ -7,8 +7,9 @@ many children keep a table of them instead, one column for each code. STATIC
 (https://arxiv.org/abs/2602.22647) decodes from the same two forms: dense tables first, then rows
 compressed as in a sparse matrix (CSR).
 
-Shape letters in this file: N items, M nodes of a level, K codes of a level, C children of a node,
-R paths of T tokens each. Above the first level there is one node, the root.
+Shape letters in this file: N items, L levels, M nodes of a level, P nodes of the level above,
+K codes of a level, C children of a node, R paths of T tokens each. Above the first level there is
+one node, the root.
 """
 
 import dataclasses

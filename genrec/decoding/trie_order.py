@@ -1,6 +1,6 @@
 """In which order the items of a trie stand, without sorting them twice.
 
-Shape letters in this file: N items, O items of the order before, A items that are new.
+Shape letters in this file: N items, L levels, O items of the order before, A items that are new.
 """
 
 import math

@@ -1,6 +1,7 @@
 """The pictures of a catalogue as a model takes them, each computed once and kept on disk.
 
-Shape letters in this file: N items, U pictures asked for, S features of each, D their width.
+Shape letters in this file: N items, U pictures asked for, G of them guests, S features of each,
+D their width, H height, W width of pixels.
 """
 
 import contextlib
