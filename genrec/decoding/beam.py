@@ -161,6 +161,8 @@ class _Front(NamedTuple):
     request asks for diversity."""
 
     path_BWT: Tensor
+    """The tokens that each beam has taken; any where an ID has ended before."""
+
     parent_BW: Tensor
     """The beam of the step before that each one continues."""
 

@@ -108,7 +108,10 @@ class Constraints:
         banned = exclude or [()] * requests
         wanted = only or [None] * requests
         shared = within or [None] * requests
-        rows = [_one_set(trie, r, banned[r], wanted[r], shared[r]) for r in range(requests)]
+        rows = [
+            _one_set(trie, request, *asked)
+            for request, asked in enumerate(zip(banned, wanted, shared, strict=True))
+        ]
         is_only = [items is not None for items in wanted]
         below_SN1, shared_B = _stacked(trie, shared)
         return cls(
@@ -133,13 +136,14 @@ class Constraints:
 
         Bounds have the shape (B, ..., R + 1) and grow along R; the answer is (B, ..., R).
         """
-        below = count_below(self.rank_BX, rank_bounds)
         one_each = (-1, *[1] * (rank_bounds.ndim - 1))
-        there = rank_bounds
+        own_below = count_below(self.rank_BX, rank_bounds)
+        all_below = rank_bounds  # as many items of the catalogue have a rank below it
         if self.below_SN1 is not None and self.shared_B is not None:
             place = self.shared_B.view(one_each) * self.below_SN1.shape[1] + rank_bounds
-            there = self.below_SN1.flatten().index_select(0, place.flatten()).view_as(place)
-        return torch.where(self.is_only_B.view(one_each), below, there - below).diff()
+            all_below = self.below_SN1.flatten().index_select(0, place.flatten()).view_as(place)
+        is_only = self.is_only_B.view(one_each)
+        return torch.where(is_only, own_below, all_below - own_below).diff()
 
     def mask(self, children: Children) -> Tensor:
         """Return the mask of children, with -inf also where no allowed item is below a child."""

@@ -83,6 +83,8 @@ class Boosts:
         """
         below = count_below(self.rank_BX, rank_bounds)
         before, until, named = below[..., :-1], below[..., 1:], below.diff()
+        # The largest run of a power of two that fits covers any range when it is laid twice: from
+        # the range's start, and up to its end.
         power = named.clamp_min(1).log2().long()
         best = torch.maximum(
             self._look_up(power, before), self._look_up(power, until - (1 << power))
@@ -110,6 +112,8 @@ class Quotas:
 
     def surplus(self, key_BX: Tensor, group_BX: Tensor) -> Tensor:
         """Tell which candidates have ``at_most`` better ones in their group already."""
+        # Sorted by group and, within one, by key: what stands too far from its group's start is
+        # surplus.
         by_key_BX = key_BX.argsort(dim=1, descending=True, stable=True)
         group_sorted_BX, by_group_BX = group_BX.gather(1, by_key_BX).sort(dim=1, stable=True)
         place_BX = torch.arange(key_BX.shape[1], device=key_BX.device).expand_as(key_BX)

@@ -29,6 +29,11 @@ from genrec.decoding.trie_order import Ranks, merged_order, sorted_order
 from genrec.decoding.trie_store import load_tensors, save_tensors
 from genrec.semantic_ids import SemanticIds
 
+_LEVEL_TENSORS = ("token_M", "rank_bounds", "child_bounds", "token_K", "node_PK")
+
+_ENDED = -1
+"""Stands where a shorter ID has no more tokens."""
+
 
 @dataclass(frozen=True)
 class TokenTrie:
@@ -225,11 +230,6 @@ class TokenTrie:
                 if tensor is not None:
                     tensors[f"{number}.{name}"] = tensor
         return tensors
-
-
-_LEVEL_TENSORS = ("token_M", "rank_bounds", "child_bounds", "token_K", "node_PK")
-
-_ENDED = -1
 
 
 def _first_tokens(ids: SemanticIds, first_token: int | Sequence[int]) -> list[int]:

@@ -32,7 +32,7 @@ class DialogueLessons:
         self._task = task
         self._dialogues = dialogues
         find = _first_named if task.target == "item" else _said
-        number_of = _numbers(log, dialogues)
+        number_of = _user_numbers(log, dialogues)
         lessons = [
             (number, *lesson)
             for number, dialogue in enumerate(dialogues)
@@ -52,7 +52,7 @@ class DialogueLessons:
         return Lesson(request, item if self._task.target == "item" else said.text)
 
 
-def _numbers(log: TrainLog, dialogues: Sequence[Dialogue]) -> dict[str | None, int]:
+def _user_numbers(log: TrainLog, dialogues: Sequence[Dialogue]) -> dict[str | None, int]:
     """Number the users of dialogues whom the log knows."""
     talking = {dialogue.user for dialogue in dialogues if dialogue.user is not None}
     if not talking:

@@ -200,11 +200,12 @@ class WindowLessons:
         self._log = log.where(log.is_latest_E)
         self._past = KnownPast(self._log, renderer)
         window = renderer.config.history_items
-        first_U, count_U = np.unique(self._log.user_E, return_index=True, return_counts=True)[1:]
+        _, first_U, count_U = np.unique(self._log.user_E, return_index=True, return_counts=True)
+        # A user's first event has nothing before it. The others are cut into windows from the last
+        # one backwards, so only the oldest window may be short.
         windows_U = -(-(count_U - 1) // window)
-        number_M = np.arange(windows_U.sum()) - np.repeat(
-            np.cumsum(windows_U) - windows_U, windows_U
-        )
+        before_U = np.cumsum(windows_U) - windows_U
+        number_M = np.arange(windows_U.sum()) - np.repeat(before_U, windows_U)
         last_M = np.repeat(first_U + count_U - 1, windows_U)
         self._event_M = (last_M - window * number_M).astype(np.int32)
 

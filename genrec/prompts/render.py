@@ -164,8 +164,8 @@ class Renderer:
 
     def _fit(self, request: Request, parts: Sequence[Piece | list[Piece] | str]) -> list[Piece]:
         """Fill the slots that take what room is left, and put all pieces into one list."""
-        pieces = [[p] if isinstance(p, Piece) else p if isinstance(p, list) else [] for p in parts]
-        room = self.config.prompt_tokens - sum(len(p.tokens) for of in pieces for p in of)
+        groups = [_written(part) for part in parts]
+        room = self.config.prompt_tokens - sum(map(_length, groups))
         if room < 0:
             raise ValueError(
                 f"a prompt of the task {request.task!r} takes {self.config.prompt_tokens - room} "
@@ -180,9 +180,9 @@ class Renderer:
         for slot in _ROOMY:
             for place, part in enumerate(parts):
                 if part == slot:
-                    pieces[place] = write[slot](request, room)
-                    room -= sum(len(piece.tokens) for piece in pieces[place])
-        return [piece for of_part in pieces for piece in of_part]
+                    groups[place] = write[slot](request, room)
+                    room -= _length(groups[place])
+        return [piece for group in groups for piece in group]
 
     def _text(self, request: Request, slot: str) -> Piece:
         text = getattr(request, slot)
@@ -300,6 +300,17 @@ class Renderer:
             raise ValueError(f"the task {task.name!r} has no unseen phrasing")
         encode = self.vocabulary.encode
         return [(Piece.of(encode(text)), slot) for text, slot in parse(prompt)]
+
+
+def _written(part: Piece | list[Piece] | str) -> list[Piece]:
+    """List the pieces of a part of a prompt; none of a slot that still waits for room."""
+    if isinstance(part, str):
+        return []
+    return [part] if isinstance(part, Piece) else part
+
+
+def _length(pieces: Sequence[Piece]) -> int:
+    return sum(len(piece.tokens) for piece in pieces)
 
 
 def _item(request: Request) -> int:

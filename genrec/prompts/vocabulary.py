@@ -113,8 +113,7 @@ class Vocabulary:
         cls, tokenizer: PreTrainedTokenizerFast, codebook_sizes: tuple[int, ...]
     ) -> "Vocabulary":
         tokens = [code_token(lv, c) for lv, size in enumerate(codebook_sizes) for c in range(size)]
-        added = tokenizer.get_added_vocab()
-        tokens += takewhile(added.__contains__, map(_image_token, count()))
+        tokens += _numbered(tokenizer, _image_token)
         numbers = tokenizer.convert_tokens_to_ids(tokens)
         first = numbers[0]
         if numbers != list(range(first, first + len(tokens))):
@@ -171,17 +170,14 @@ class Vocabulary:
     @cached_property
     def soft_prompt(self) -> list[int]:
         """Tokens that every prompt begins with, to be learnt (https://arxiv.org/abs/2104.08691)."""
-        added = self.tokenizer.get_added_vocab()
-        names = takewhile(added.__contains__, map(_soft_token, count()))
-        return [int(added[name]) for name in names]
+        names = _numbered(self.tokenizer, _soft_token)
+        return [int(number) for number in self.tokenizer.convert_tokens_to_ids(names)]
 
     @cached_property
     def image_tokens(self) -> range:
         """The tokens of the codes that pictures are written with; they follow the semantic IDs'."""
-        added = self.tokenizer.get_added_vocab()
-        names = takewhile(added.__contains__, map(_image_token, count()))
         first = self.first_code + sum(self.codebook_sizes)
-        return range(first, first + sum(1 for _ in names))
+        return range(first, first + len(_numbered(self.tokenizer, _image_token)))
 
     @property
     def new_tokens(self) -> list[int]:
@@ -218,6 +214,12 @@ class Vocabulary:
     @cached_property
     def _plain(self) -> Tokenizer:
         return plain_tokenizer(self.tokenizer.backend_tokenizer)
+
+
+def _numbered(tokenizer: PreTrainedTokenizerFast, name_of: Callable[[int], str]) -> list[str]:
+    """List the added tokens of numbered names, from 0 up to the first that is missing."""
+    added = tokenizer.get_added_vocab()
+    return list(takewhile(added.__contains__, map(name_of, count())))
 
 
 def _soft_token(number: int) -> str:
