@@ -13,19 +13,20 @@ import json
 import logging
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from genrec.artifacts import ArtifactError, read_json, write_json
+from genrec.artifacts import ArtifactError
 from genrec.config import parse_args, to_dict
 from genrec.data import DataError, Dataset, Split, leave_one_out, sample_events
 from genrec.eval import bootstrap, compare, evaluate, ndcg_at, recall_at
 from genrec.eval.intervals import Ints, Statistics
 from genrec.eval.seeds import mean_of_runs
 from genrec.serving.restated import open_for_evaluation
+from genrec.training import claim_run_folder
 
 RECIPES = Path(__file__).resolve().parents[1]
 
@@ -79,18 +80,21 @@ class Config:
 def make(name: str, seed: int, config: Config) -> Path:
     """Run the recipes, as anybody would for a shop of their own; return the folder of the run."""
     folder = config.out / f"{name.replace(' ', '-')}-{seed}"
-    way = config.ways[name]
+    way, steps = config.ways[name], 4 if config.quick else config.steps
+    claim_run_folder(folder, {
+        "way": to_dict(way), "steps": steps, "seed": seed,
+        "dataset": str(config.dataset), "configs": [config.tokenizer, config.model],
+    })  # fmt: skip
     few = ("--training.warmup_steps=2", "--validation_users=20") if config.quick else ()
     options = {
         "tokenizer": (
-            "train_tokenizer", config.tokenizer, "--page=false",
-            f"--cache={config.out / 'features'}", *way.tokenizer,
+            "train_tokenizer", config.tokenizer, "--page=false", *way.tokenizer,
+            f"--cache={config.out / 'features'}",
         ),
         "model": (
             "finetune", config.model, f"--tokenizer={folder / 'tokenizer'}",
-            f"--work={folder / 'training'}", f"--training.steps={config.steps}",
-            f"--training.validate_every={config.steps}", "--training.threads=1",
-            *way.model, *few,
+            f"--work={folder / 'training'}", f"--training.steps={steps}",
+            f"--training.validate_every={steps}", "--training.threads=1", *way.model, *few,
         ),
     }  # fmt: skip
     for part, (recipe, settings, *more) in options.items():
@@ -102,24 +106,22 @@ def make(name: str, seed: int, config: Config) -> Path:
     return folder
 
 
-def ranks(
+def rank(
     name: str, seed: int, dataset: Dataset, split: Split, event_E: Ints, config: Config
 ) -> Ints:
     """Make and score one way, unless that was done; return the ranks of the test targets."""
     folder = make(name, seed, config)
-    asked = {"users": len(event_E), "beams": config.beams, "dataset": dataset.fingerprint}
-    kept = folder / "ranks.json"
-    if not kept.is_file() or read_json(kept)["asked"] != asked:
+    kept = folder / f"ranks-{len(event_E)}-{config.beams}.npy"
+    if not kept.is_file():
         model = open_for_evaluation(folder / "model", dataset, beams=config.beams)
         results = evaluate(model.recommender, dataset, event_E, train=split.train)
-        write_json(kept, {"asked": asked, "ranks": results.ranks.tolist()})
-    return np.array(read_json(kept)["ranks"], dtype=np.int64)
+        np.save(kept, results.ranks)
+    ranks: Ints = np.load(kept)
+    return ranks
 
 
 def main(config: Config) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    if config.quick:
-        config = replace(config, steps=min(config.steps, 4))
     dataset = Dataset.load(config.dataset)
     split = leave_one_out(dataset.interactions)
     event_E = sample_events(split.test, config.users, seed=0)
@@ -131,20 +133,18 @@ def main(config: Config) -> None:
     for name in names:
         runs = []
         for seed in config.seeds:
-            rank_E = ranks(name, seed, dataset, split, event_E, config)
+            rank_E = rank(name, seed, dataset, split, event_E, config)
             scores = {"recall@10": recall_at(rank_E, 10), "ndcg@10": ndcg_at(rank_E, 10)}
             runs.append(Statistics.of_means(scores, user_E))
         scored[name] = mean_of_runs(runs)
         bounds = bootstrap(scored[name])
         gap = compare(scored[name], scored[names[0]])["ndcg@10"]
         shown = "".join(f"{b.value:>10.4f} ({b.low:.4f}-{b.high:.4f})" for b in bounds.values())
-        more = f"{gap.difference.value:>+10.4f} ({gap.difference.low:+.4f} to "
-        print(f"{name:<20}{shown}{more}{gap.difference.high:+.4f})", flush=True)
-        summary[name] = {
-            **{key: bound._asdict() for key, bound in bounds.items()},
-            "each": [run.values for run in runs], "gap": gap.difference._asdict(),
-            "p": gap.p_value,
-        }  # fmt: skip
+        value, low, high = gap.difference
+        print(f"{name:<20}{shown}{value:>+10.4f} ({low:+.4f} to {high:+.4f})", flush=True)
+        summary[name] = {key: bound._asdict() for key, bound in bounds.items()}
+        summary[name] |= {"gap": gap.difference._asdict(), "p": gap.p_value}
+        summary[name]["each"] = [run.values for run in runs]
     print(json.dumps(summary))
 
 
