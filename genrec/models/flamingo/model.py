@@ -1,7 +1,7 @@
 """A decoder that looks at pictures, put together from any language model and picture encoder.
 
 Shape letters in this file: R rows, T tokens of a row, U distinct pictures of a call, S features of
-each, D width, C latents, V vocabulary.
+each, D width, C latents.
 """
 
 from typing import Any, ClassVar
@@ -20,6 +20,7 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 from genrec.models.flamingo.config import FlamingoConfig
 from genrec.models.flamingo.fusion import GatedCrossAttention, LateFusion, put_latents
 from genrec.models.flamingo.resampler import PerceiverResampler
+from genrec.models.flamingo.shown import Shown
 from genrec.models.flamingo.sight import (
     AllPictures,
     OwnPictures,
@@ -159,10 +160,10 @@ class FlamingoForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[mis
             num_items_in_batch: Divide the loss by this and not by the number of labels.
             kwargs: What else the language model takes.
         """
+        shown = Shown(owner, picture_features, pixel_values)
         inputs, sight = self._read_pictures(
-            input_ids, position_ids, past_key_values, inputs_embeds, owner, picture_features,
-            pixel_values,
-        )  # fmt: skip
+            input_ids, position_ids, past_key_values, inputs_embeds, shown
+        )
         out: CausalLMOutputWithPast = self.language_model(
             **inputs,
             attention_mask=attention_mask,
@@ -195,9 +196,7 @@ class FlamingoForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[mis
         position_ids: Tensor | None,
         past_key_values: Cache | None,
         inputs_embeds: Tensor | None,
-        owner: Tensor | None,
-        picture_features: Tensor | None,
-        pixel_values: Tensor | None,
+        shown: Shown,
     ) -> tuple[dict[str, Any], Sight | None]:
         """Work out who sees what; returns the inputs of the language model and the sight."""
         tokens = input_ids if inputs_embeds is None else inputs_embeds
@@ -206,9 +205,7 @@ class FlamingoForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[mis
         inputs: dict[str, Any] = {"input_ids": input_ids, "inputs_embeds": inputs_embeds}
         if self.config.fusion == "none":
             return inputs, None
-        sight = self._sight(
-            tokens, owner, picture_features, pixel_values, position_ids, past_key_values
-        )
+        sight = self._sight(tokens, shown, position_ids, past_key_values)
         if self.config.fusion != "early":
             return inputs | {"pictures": sight}, sight
         if isinstance(sight, OwnPictures):
@@ -224,18 +221,14 @@ class FlamingoForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[mis
     def _sight(
         self,
         tokens: Tensor,
-        owner: Tensor | None,
-        picture_features: Tensor | None,
-        pixel_values: Tensor | None,
+        shown: Shown,
         position_ids: Tensor | None,
         past_key_values: Cache | None,
     ) -> Sight | None:
         """Work out which tokens see which pictures; ``None`` where no token sees any."""
         seen = SeenPictures.of(past_key_values)
-        given = pixel_values if picture_features is None else picture_features
-        if given is not None and owner is None:
-            raise ValueError("pictures came, but no owner that tells which tokens see them")
-        if owner is None or (given is not None and len(given) == 0):
+        owner = shown.owner_of(tokens)
+        if owner is None:
             if seen is not None:
                 return seen.sight(tokens.shape[1])
             if not (self.training and torch.is_grad_enabled()):
@@ -243,13 +236,8 @@ class FlamingoForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[mis
             # The weights take part in every step, or processes that share gradients would wait for
             # one whose batch has no pictures.
             owner = tokens.new_full(tokens.shape[:2], -1, dtype=torch.long)
-            picture_features, pixel_values = self._blank()
-        if owner.shape != tokens.shape[:2]:
-            raise ValueError(
-                f"owner has the shape {tuple(owner.shape)}, "
-                f"but the tokens have {tuple(tokens.shape[:2])}; name one picture, or -1, a token"
-            )
-        latents_UCD = self.resampler(self._features(picture_features, pixel_values))
+            shown = Shown.to_nobody(self.config, self.device)
+        latents_UCD = self.resampler(self._features(shown))
         if self.config.exclusive:
             own: OwnPictures = own_pictures(owner, latents_UCD)
             return own
@@ -261,30 +249,12 @@ class FlamingoForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[mis
         every: AllPictures = all_pictures(owner, latents_UCD, position_ids)
         return every
 
-    def _features(self, picture_features: Tensor | None, pixel_values: Tensor | None) -> Tensor:
-        if (picture_features is None) == (pixel_values is None):
-            raise ValueError(
-                "owner names pictures: give picture_features or pixel_values, not both"
-            )
-        if pixel_values is not None:
-            return self.encode_pictures(pixel_values)
-        assert picture_features is not None
-        width = self.config.vision_config.hidden_size
-        if picture_features.dim() != 3 or picture_features.shape[-1] != width:
-            raise ValueError(
-                f"picture_features have the shape {tuple(picture_features.shape)}, but this "
-                f"encoder makes (pictures, features, {width}); were they made by another one?"
-            )
-        return picture_features
-
-    def _blank(self) -> tuple[Tensor | None, Tensor | None]:
-        """Make features or pixels of one picture that nobody sees."""
-        vision = self.config.vision_config
-        if self.config.freeze_vision:
-            return torch.zeros(1, 1, vision.hidden_size, device=self.device), None
-        size = vision.image_size
-        height, width = (size, size) if isinstance(size, int) else size
-        return None, torch.zeros(1, vision.num_channels, height, width, device=self.device)
+    def _features(self, shown: Shown) -> Tensor:
+        given_USD = shown.features(width=self.config.vision_config.hidden_size)
+        if given_USD is not None:
+            return given_USD
+        assert shown.pixels_U3HW is not None
+        return self.encode_pictures(shown.pixels_U3HW)
 
     def prepare_inputs_for_generation(
         self,
