@@ -29,6 +29,8 @@ _DIGITS: Final[dict[AnswerKind, int]] = {"ranking": 4, "rating": 3, "text": 1, "
 
 def main_metric(task: str, metrics: Iterable[str]) -> str:
     """Name the metric that methods are compared by: for rankings the NDCG at the longest cut."""
+    if task == "attribute":  # a brand or a price is right or wrong
+        return "exact-match"
     kind = kind_of_answer(task)
     if kind != "ranking":
         return {"rating": "rmse", "text": "rouge-l", "choice": "f1"}[kind]
