@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from genrec.artifacts import ArtifactError, write_text_stream
 from genrec.config import parse_args
-from genrec.data import DataError
+from genrec.data import Catalogue, DataError
 from genrec.serving import GenRec
 
 
@@ -51,33 +51,64 @@ class Config:
     batch_size: int = 256
     """Requests that are answered at once."""
 
+    def __post_init__(self) -> None:
+        for name in ("k", "beams", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+
 
 def main(config: Config) -> None:
+    if not config.requests.is_file():
+        raise DataError(f"{config.requests} does not exist")
     rec = GenRec.from_pretrained(config.model, beams=config.beams)
+    rec.catalogue.rows((*config.exclude, *(config.only or ())))  # refuses unknown ones at once
     constraints: dict[str, Any] = {
         "k": config.k, "exclude": config.exclude, "only": config.only, "repeat": config.repeat,
     }  # fmt: skip
-    with config.requests.open(encoding="utf-8") as lines, write_text_stream(config.out) as out:
-        requests = read(lines, source=config.requests)
-        bar = tqdm(desc="recommend", unit="user", disable=None)
-        while batch := list(islice(requests, config.batch_size)):
-            for request, items in zip(batch, answer(rec, batch, constraints), strict=True):
+    users = 0
+    with (
+        config.requests.open(encoding="utf-8-sig") as lines,
+        write_text_stream(config.out) as out,
+        tqdm(desc="recommend", unit="user", disable=None) as bar,
+    ):
+        numbered = read(lines, rec.catalogue, source=config.requests)
+        while batch := list(islice(numbered, config.batch_size)):
+            requests = [request for _, request in batch]
+            try:
+                answers = answer(rec, requests, constraints)
+            except ValueError as error:
+                where = f"{config.requests}, lines {batch[0][0]} to {batch[-1][0]}"
+                raise DataError(f"{where}: {error}") from error
+            for request, items in zip(requests, answers, strict=True):
                 out.write(json.dumps(request | {"items": items}, ensure_ascii=False) + "\n")
+            users += len(batch)  # a bar that is not shown does not count
             bar.update(len(batch))
-        bar.close()
-    print(f"{config.out}: {bar.n} users")
+    print(f"{config.out}: {users} users")
 
 
-def read(lines: TextIO, *, source: Path) -> Iterator[dict[str, Any]]:
-    """Read requests line by line; what is wrong with one is said with its number."""
+def read(
+    lines: TextIO, catalogue: Catalogue, *, source: Path
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Read requests with their line numbers; what is wrong with one is said with its number."""
     for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        where = f"{source}, line {number}"
         try:
             request = json.loads(line)
         except json.JSONDecodeError as error:
-            raise DataError(f"{source}, line {number}: no JSON object: {error}") from error
+            raise DataError(f"{where}: no JSON object: {error}") from error
         if not isinstance(request, dict) or not isinstance(request.get("history"), list):
-            raise DataError(f'{source}, line {number}: needs "history", a list of item ids')
-        yield request
+            raise DataError(f'{where}: needs "history", a list of item ids')
+        if not isinstance(request.get("query"), str | None):
+            raise DataError(
+                f'{where}: "query" is {request["query"]!r}; give words, or leave it out'
+            )
+        try:
+            catalogue.rows(request["history"])
+        except (DataError, TypeError) as error:
+            raise DataError(f"{where}: {error}") from error
+        yield number, request
 
 
 def answer(

@@ -74,9 +74,14 @@ class Catalogue:
 
         Raises:
             DataError: When an id is not in the catalogue; the message suggests the nearest one.
+            TypeError: When there is no list of texts; one text would be read letter by letter.
         """
+        if isinstance(item_ids, str) or not isinstance(item_ids, Iterable):
+            raise TypeError(f"item ids come in a list, such as ['item-1'], not as {item_ids!r}")
         try:
             return [self._row_of[item_id] for item_id in item_ids]
+        except TypeError as error:  # what cannot be hashed, such as a list in the list
+            raise TypeError(f"item ids are texts, such as 'item-1': {error}") from None
         except KeyError as error:
             name = str(error.args[0])
             hint = did_you_mean(name, self.item_ids)

@@ -77,6 +77,17 @@ def test_without_a_picture_column_no_item_has_one():
     np.testing.assert_array_equal(shop.has_picture, [False])
 
 
+@pytest.mark.parametrize("ids", ["a", None, 3])
+def test_ids_that_are_no_list_are_refused(shop, ids):
+    with pytest.raises(TypeError, match=f"item ids come in a list.*, not as {ids!r}"):
+        shop.rows(ids)
+
+
+def test_an_id_that_is_a_list_is_refused():
+    with pytest.raises(TypeError, match="item ids are texts, such as 'item-1'"):
+        Catalogue(pl.DataFrame({"item_id": ["a"]})).rows([["a"]])
+
+
 @pytest.mark.parametrize("row", [-1, 3])
 def test_a_row_that_does_not_exist_is_refused(shop, row):
     with pytest.raises(IndexError, match=f"no item {row}; the catalogue has 3"):

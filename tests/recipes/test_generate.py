@@ -50,13 +50,40 @@ def test_only_and_exclude_hold_for_all(model, tmp_path):
         ("{", r"users.jsonl, line 2: no JSON object"),
         ('{"user": "a"}', r'line 2: needs "history"'),
         ('{"history": "sku-1"}', r'line 2: needs "history"'),
-        ('{"history": ["sku-99"]}', "sku-99"),
+        ('{"history": ["sku-99"]}', "line 2: the catalogue has no item 'sku-99'"),
+        ('{"history": [["sku-1"]]}', "line 2: item ids are texts"),
+        ('{"history": [], "query": 5}', r'line 2: "query" is 5; give words'),
     ],
 )
 def test_a_wrong_line_is_named_and_nothing_is_written(model, tmp_path, line, message):
     with pytest.raises(DataError, match=message):
         generate(model, tmp_path, '{"history": []}', line)
     assert [path.name for path in tmp_path.iterdir()] == ["users.jsonl"]
+
+
+def test_a_user_whom_nothing_is_left_for_is_refused_with_the_lines(model, tmp_path):
+    everything = json.dumps({"history": [f"sku-{row}" for row in range(12)]})
+    with pytest.raises(DataError, match=r"users.jsonl, lines 1 to 2: request 1: .* leaves no item"):
+        generate(model, tmp_path, '{"history": []}', everything)
+
+
+def test_users_are_counted_where_no_bar_is_shown(model, tmp_path, capsys):
+    generate(model, tmp_path, '{"history": []}', "", '{"history": ["sku-1"]}', k=1)
+    assert capsys.readouterr().out.endswith("items.jsonl: 2 users\n")
+
+
+def test_a_missing_file_and_an_unknown_item_to_exclude_are_named(model, tmp_path):
+    with pytest.raises(DataError, match=r"nobody.jsonl does not exist"):
+        main(Config(model=model, requests=tmp_path / "nobody.jsonl", out=tmp_path / "out"))
+    with pytest.raises(DataError, match=r"^the catalogue has no item 'sku-99'"):
+        generate(model, tmp_path, '{"history": []}', exclude=("sku-99",))
+
+
+@pytest.mark.parametrize("name", ["k", "beams", "batch_size"])
+def test_a_number_below_1_is_refused(tmp_path, name):
+    numbers = {name: 0}
+    with pytest.raises(ValueError, match=f"{name} is 0; it must be at least 1"):
+        Config(model=tmp_path, requests=tmp_path, out=tmp_path, **numbers)
 
 
 def test_a_field_that_does_not_exist_is_refused(tmp_path):
