@@ -40,7 +40,12 @@ def parse_args(config: type[T], doc: str | None, args: Sequence[str] | None = No
     try:
         for path in _config_paths(args):
             _refuse_unknown_fields(config, _read_yaml(path), source=str(path))
-        namespace = parser.instantiate(parser.parse_args(args))
+        _refuse_unknown_options(config, args)
+        namespace = parser.parse_args(args)
+        try:
+            namespace = parser.instantiate(namespace)
+        except ValueError as error:  # a config inside this one refuses its values
+            raise ConfigError(_reason(error)) from error
         return _build(config, namespace)
     except ConfigError as error:
         parser.error(str(error))
@@ -102,6 +107,13 @@ def _build(config: type[T], namespace: Namespace) -> T:
         raise ConfigError(f"{config.__name__}: {error}") from error
 
 
+def _reason(error: BaseException) -> str:
+    """Tell what a config refused, without what jsonargparse says of the types that it tried."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error)
+
+
 def _config_paths(args: Sequence[str]) -> list[Path]:
     paths = [arg.partition("=")[2] for arg in args if arg.startswith("--config=")]
     paths += [after for arg, after in itertools.pairwise(args) if arg == "--config"]
@@ -120,14 +132,33 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return value
 
 
+def _refuse_unknown_options(config: Any, args: Sequence[str]) -> None:
+    """Refuse ``--a.b`` where ``a`` has no field ``b``; below plain values anything goes."""
+    for arg in args:
+        option = arg.partition("=")[0]
+        path = option.removeprefix("--").split(".")
+        if not arg.startswith("--") or path[0] == "config" or path[-1] in ("help", ""):
+            continue
+        here: Any = config
+        for name in path:
+            hints = typing.get_type_hints(here)
+            names = [f.name for f in dataclasses.fields(here)]
+            if name not in names:
+                near = _near(name, names)
+                raise ConfigError(f"{option}: {here.__name__} has no field {name!r}; {near}")
+            nested = [t for t in _alternatives(hints[name]) if dataclasses.is_dataclass(t)]
+            if len(nested) != 1 or typing.get_origin(hints[name]) is dict:
+                break
+            here = nested[0]
+
+
 def _refuse_unknown_fields(config: Any, values: dict[str, Any], *, source: str) -> None:
     hints = typing.get_type_hints(config)
     names = [f.name for f in dataclasses.fields(config)]
     for key, value in values.items():
         if key not in names:
-            near = difflib.get_close_matches(str(key), names, n=1)
-            remedy = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(names)}"
-            raise ConfigError(f"{source}: {config.__name__} has no field {key!r}; {remedy}")
+            near = _near(str(key), names)
+            raise ConfigError(f"{source}: {config.__name__} has no field {key!r}; {near}")
         nested = next((t for t in _alternatives(hints[key]) if dataclasses.is_dataclass(t)), None)
         if nested is not None and isinstance(value, dict):
             by_name = value if typing.get_origin(hints[key]) is dict else {None: value}
@@ -135,6 +166,11 @@ def _refuse_unknown_fields(config: Any, values: dict[str, Any], *, source: str) 
                 where = key if name is None else f"{key}: {name}"
                 if isinstance(one, dict):
                     _refuse_unknown_fields(nested, one, source=f"{source}: {where}")
+
+
+def _near(name: str, names: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"it has {', '.join(names)}"
 
 
 def _alternatives(hint: Any) -> tuple[Any, ...]:

@@ -25,6 +25,7 @@ class Settings:
     tasks: dict[str, float] = field(default_factory=dict)
     optimizer: Optimizer = field(default_factory=Optimizer)
     more: dict[str, Optimizer] = field(default_factory=dict)
+    maybe: Optimizer | None = None
 
 
 def yaml(tmp_path, text):
@@ -80,6 +81,28 @@ def test_the_command_line_says_what_is_wrong_and_exits_with_2(tmp_path, capsys):
     assert "did you mean 'sizes'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--size=[1]", "--size: Settings has no field 'size'; did you mean 'sizes'?"),
+        ("--optimizer.lrr=1", "--optimizer.lrr: Optimizer has no field 'lrr'; did you mean 'lr'?"),
+        ("--maybe.lrr=1", "--maybe.lrr: Optimizer has no field 'lrr'; did you mean 'lr'?"),
+        ("--optimizer.lr=0", "lr is 0.0; it must be above 0"),
+        ("--maybe.lr=0", "lr is 0.0; it must be above 0"),
+    ],
+)
+def test_an_option_that_cannot_be_is_told_in_the_last_line(capsys, option, message):
+    with pytest.raises(SystemExit, match="2"):
+        parse_args(Settings, None, ["--out=x", option])
+    assert capsys.readouterr().err.rstrip().endswith(f"error: {message}")
+
+
+def test_options_reach_into_configs_and_plain_values():
+    config = parse_args(Settings, None, ["--out", "x", "--maybe.lr", "2", "--tasks.a=3"])
+    assert config.maybe == Optimizer(lr=2.0)
+    assert config.tasks == {"a": 3.0}
+
+
 def test_the_help_shows_the_docstrings_of_the_fields(capsys):
     with pytest.raises(SystemExit):
         parse_args(Settings, "What the recipe does.", ["--help"])
@@ -97,4 +120,5 @@ def test_a_config_becomes_plain_values():
     config = Settings(out=Path("a/b"), sizes=(1, 2), tasks={"x": 0.5})
     assert to_dict(config) == {
         "out": "a/b", "sizes": [1, 2], "tasks": {"x": 0.5}, "optimizer": {"lr": 1e-3}, "more": {},
+        "maybe": None,
     }  # fmt: skip
