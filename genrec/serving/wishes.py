@@ -74,6 +74,20 @@ def with_wishes(
     """
     if temperature is None and seed is not None:
         raise ValueError("a seed decides a draw; give a temperature, such as 1.0, to have one")
+    if not isinstance(within, Subset | None):
+        raise TypeError(
+            f"within is a set that GenRec.subset makes, not a {type(within).__name__}; a few items "
+            "go into only"
+        )
+    if not isinstance(boosts, Mapping | None):
+        raise TypeError(
+            f"boosts map item ids to numbers, such as {{'item-1': 0.5}}; this is a "
+            f"{type(boosts).__name__}"
+        )
+    if not isinstance(diversity, Diversity | None):
+        raise TypeError(
+            f"diversity is a Diversity, such as Diversity(at_most=2), not {diversity!r}"
+        )
     banned = tuple(catalogue.rows(exclude))
     wanted = None if only is None else tuple(catalogue.rows(only))
     boosts = boosts or {}
@@ -123,12 +137,16 @@ def _meets(catalogue: Catalogue, name: str, condition: Condition) -> Bools:
     column = catalogue.table[name]
     is_text = column.dtype == pl.String
     if isinstance(condition, tuple):
-        if is_text or len(condition) != 2:
+        if is_text or len(condition) != 2 or any(isinstance(end, str) for end in condition):
             raise ValueError(
                 f"{name}={condition!r} is no range; give a pair (low, high) for a column of "
                 "numbers, or a list of values"
             )
         return _lies_between(_numbers(column), *condition)
+    if condition is None:
+        raise ValueError(
+            f"{name}=None: give a value, values or a range; items without one have none"
+        )
     values = [condition] if isinstance(condition, str | int | float) else list(condition)
     wrong = [value for value in values if isinstance(value, str) != is_text]
     if wrong:

@@ -307,6 +307,9 @@ def test_a_subset_holds_what_meets_all_conditions(rec):
         ({"brand": ("A", "B")}, ValueError, "is no range"),
         ({"price": "cheap"}, ValueError, "price='cheap': the column 'price' holds numbers"),
         ({"brand": ["Acme", 3]}, ValueError, "brand=3: the column 'brand' holds text"),
+        ({"price": ("1", "5")}, ValueError, r"price=\('1', '5'\) is no range"),
+        ({"price": None}, ValueError, "price=None: give a value"),
+        ({"items": "sku-1"}, TypeError, "not as 'sku-1'"),
     ],
 )
 def test_a_subset_that_makes_no_sense_is_refused(rec, conditions, error, message):
@@ -336,6 +339,21 @@ def test_a_draw_follows_its_seed_and_not_the_batch(rec):
     assert [draw([HISTORY], 5)[0], draw([[]], 6)[0], draw([["sku-3"]], 7)[0]] == many
     assert len({tuple(draw([[]], seed)[0]) for seed in range(8)}) > 1
     assert len({tuple(draw([[]], None)[0]) for _ in range(12)}) > 1
+
+
+@pytest.mark.parametrize(
+    ("wish", "message"),
+    [
+        ({"only": "sku-1"}, "item ids come in a list.*not as 'sku-1'"),
+        ({"exclude": None}, "item ids come in a list.*not as None"),
+        ({"within": ["sku-1"]}, "GenRec.subset makes, not a list; a few items go into only"),
+        ({"boosts": ["sku-1"]}, "boosts map item ids to numbers.*this is a list"),
+        ({"diversity": 1}, r"such as Diversity\(at_most=2\), not 1"),
+    ],
+)
+def test_a_wish_of_another_type_is_refused(rec, wish, message):
+    with pytest.raises(TypeError, match=message):
+        rec.recommend(HISTORY, **wish)
 
 
 def test_requests_of_one_batch_may_all_ask_for_something_else(rec):
