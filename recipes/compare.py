@@ -46,6 +46,8 @@ class Config:
     def __post_init__(self) -> None:
         if len(self.runs) < 2:
             raise ValueError("name at least two runs: compare.py runs/a/report runs/b/report")
+        if len(set(self.runs)) < len(self.runs):
+            raise ValueError("a run is named twice; name each of them once")
         if self.methods and len(self.methods) != len(self.runs):
             raise ValueError(f"name one method for each of the {len(self.runs)} runs, or none")
 
@@ -56,12 +58,12 @@ def main(config: Config) -> None:
     dataset = Dataset.load(config.dataset or first["config"]["dataset"])
     methods = config.methods or (None,) * len(config.runs)
     runs = {
-        _name(run): [_read(Path(path), dataset, method) for path in run.split(",")]
-        for run, method in zip(config.runs, methods, strict=True)
+        name: [_read(Path(path), dataset, method) for path in run.split(",")]
+        for name, run, method in zip(_names(config.runs), config.runs, methods, strict=True)
     }
     shown = {name: seeds[0] for name, seeds in runs.items()}
     summary: dict[str, object] = {}
-    for task in shown[_name(config.runs[0])].tasks:
+    for task in next(iter(shown.values())).tasks:
         able = {name: seeds for name, seeds in runs.items() if task in seeds[0].tasks}
         print(f"\n{text_table(shown, task)}\n\n{_verdicts(task, able, summary)}", flush=True)
     if config.out is not None:
@@ -106,10 +108,11 @@ def _read(path: Path, dataset: Dataset, method: str | None) -> Results:
     return next(iter(read_report(path, dataset, methods=(method,) if method else ()).values()))
 
 
-def _name(run: str) -> str:
-    """Name a run after its directory, of several seeds the first one's."""
-    path = Path(run.split(",")[0])
-    return path.parent.name if path.name == "report" else path.name
+def _names(runs: Sequence[str]) -> list[str]:
+    """Name runs after their directories, of several seeds the first one's; by paths where equal."""
+    paths = [Path(run.split(",")[0]) for run in runs]
+    names = [path.parent.name if path.name == "report" else path.name for path in paths]
+    return names if len(set(names)) == len(names) else [str(path) for path in paths]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,17 @@ def test_the_command_compares_user_by_user(runs):
     assert first.split()[0] == "a0"
     assert second.split()[0] == "b"
     assert second.endswith(("better", "worse", "cannot tell"))
+
+
+def test_runs_whose_directories_are_called_alike_are_told_apart_by_paths(runs, tmp_path, capsys):
+    other = tmp_path / "a0"
+    shutil.copytree(runs / "b", other)
+    compared = (str(runs / "a0" / "report"), str(other / "report"))
+    main(Config(runs=compared))
+    rows = capsys.readouterr().out.splitlines()[-2:]
+    assert [row.split()[0] for row in rows] == list(compared)
+    with pytest.raises(ValueError, match="named twice"):
+        Config(runs=compared[:1] * 2)
 
 
 def test_seeds_are_averaged_and_told_apart(runs, capsys):
