@@ -9,7 +9,7 @@ is written unless everything is sound.
 
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +116,8 @@ def summary(dataset: Dataset) -> str:
         share = 1 - catalogue.table[name].null_count() / len(catalogue)
         rows.append((name, f"{share:.1%} of items"))
     rows.append(("picture", f"{catalogue.has_picture.mean():.1%} of items"))
+    if dataset.info.get("dropped_events"):
+        rows.append(("dropped", f"{dataset.info['dropped_events']:,} events of unknown items"))
     if "pictures" in dataset.info:
         found = dataset.info["pictures"]
         rows.append(("pictures read", f"{found['missing']} missing, {found['broken']} broken"))
@@ -127,14 +129,8 @@ def main(config: Config) -> None:
     print(f"{config.name}: reading", flush=True)
     dataset = load(config)
     if config.core is not None:
-        core = config.core
         print(f"{config.name}: filtering {len(dataset.interactions):,} interactions", flush=True)
-        dataset = k_core(
-            dataset,
-            user_events=core.user_events,
-            item_events=core.item_events,
-            keep_items=core.keep_items,
-        )
+        dataset = k_core(dataset, **asdict(config.core))
     told = {"source": config.source, "licence": config.licence}
     info = {**dataset.info, **{name: text for name, text in told.items() if text}}
     dataset = replace(dataset, name=config.name, info=info)

@@ -199,7 +199,13 @@ def k_core(
         user_events: How many events a user needs.
         item_events: How many events an item needs.
         keep_items: Keep items without events in the catalogue, for cold-start experiments.
+
+    Raises:
+        DataError: When a user or an item is to need less than one event, or nobody is left.
     """
+    for name, needed in (("user_events", user_events), ("item_events", item_events)):
+        if needed < 1:
+            raise DataError(f"{name} is {needed}; a core needs at least 1")
     events = dataset.interactions
     user_of = events.user_of
     keep = np.ones(len(events), dtype=np.bool_)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from genrec.config import ConfigError, load_config
-from genrec.data import AmazonConfig, Dataset, MovieLensConfig
+from genrec.data import AmazonConfig, DataError, Dataset, MovieLensConfig
 from recipes.prepare import Config, main
 from tests.real_data import real_data
 
@@ -55,6 +55,28 @@ def test_a_core_is_taken_where_the_config_says_so(tmp_path):
     sparse = LOG + "stranger,rare,1\n"
     main(load_config(Config, tabular(tmp_path, sparse, core="{user_events: 4, item_events: 2}")))
     assert Dataset.load(tmp_path / "data").counts["users"] == 6
+
+
+@pytest.mark.parametrize("name", ["user_events", "item_events"])
+def test_a_core_of_no_event_is_refused(tmp_path, name):
+    config = load_config(Config, tabular(tmp_path, core=f"{{{name}: 0}}"))
+    with pytest.raises(DataError, match=f"{name} is 0; a core needs at least 1"):
+        main(config)
+    assert not (tmp_path / "data").exists()
+
+
+def test_events_that_were_dropped_are_told(tmp_path, capsys):
+    (tmp_path / "items.csv").write_text("item_id\ni0\ni1\ni2\ni3\n")
+    path = tabular(tmp_path)
+    path.write_text(
+        path.read_text().replace(
+            "log.csv}", "log.csv, items: " + str(tmp_path / "items.csv")
+            + ", rules: {unknown_items: drop}}",
+        )
+    )  # fmt: skip
+    main(load_config(Config, path))
+    dropped = LOG.count(",i4,")
+    assert f"dropped           {dropped} events of unknown items" in capsys.readouterr().out
 
 
 def test_the_toy_shop_is_prepared(tmp_path):
