@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from genrec.data import DataError
+
 ROWS_AT_ONCE = 65_536
 """Rows compared with all centres at a time; bounds the memory of the distances."""
 
@@ -63,9 +65,9 @@ def plus_plus(points_ND: Tensor, clusters: int, *, generator: torch.Generator) -
     """
     count = points_ND.shape[0]
     if count < clusters:
-        raise ValueError(
-            f"{count} points cannot fill {clusters} clusters; "
-            "use a codebook no larger than the number of items"
+        raise DataError(
+            f"{count} points cannot fill {clusters} clusters; set codebook_sizes to numbers no "
+            f"larger than that of the items, such as [{max(1, count // 2)}, {max(1, count // 2)}]"
         )
     first = int(torch.randint(count, (1,), generator=generator))
     chosen = [first]

@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from genrec.data import DataError
 from genrec.tokenization.kmeans import kmeans, nearest, plus_plus
 
 
@@ -87,5 +88,5 @@ def test_equal_points_do_not_break_it():
 
 
 def test_too_few_points_are_refused():
-    with pytest.raises(ValueError, match="3 points cannot fill 4 clusters"):
+    with pytest.raises(DataError, match="3 points cannot fill 4 clusters; set codebook_sizes"):
         kmeans(torch.zeros(3, 2), 4, generator=seeded())
