@@ -80,7 +80,9 @@ def main(config: Config) -> None:
             print(f"  {step.result} is there already", flush=True)
             continue
         print(f"  $ {shlex.join(step.command)}\n", flush=True)
-        subprocess.run(step.command, check=True, env=os.environ | {"PYTHONUNBUFFERED": "1"})
+        done = subprocess.run(step.command, check=False, env=os.environ | {"PYTHONUNBUFFERED": "1"})
+        if done.returncode != 0:
+            sys.exit(f"demo: step {number} failed; the command above repeats it alone")
     print(f"\nDone in {time.monotonic() - began:.0f} s. Look at {run / 'report' / 'report.html'}")
 
 

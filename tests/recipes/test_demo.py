@@ -26,6 +26,15 @@ def summary(demo):
     return read_json(demo / "runs" / "demo" / "report" / "results.json")["summary"]
 
 
+def test_a_step_that_fails_ends_the_demo_in_one_line(tmp_path):
+    (tmp_path / "data").mkdir()  # an empty one: the tokenizer finds no data set in it
+    command = [sys.executable, str(ROOT / "recipes" / "demo.py"), f"--run={tmp_path}"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.endswith("\ndemo: step 2 failed; the command above repeats it alone\n")
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.slow
 def test_every_beam_names_an_item_that_exists(summary):
     assert summary["invalid_rate"] == 0
