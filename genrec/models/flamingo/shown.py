@@ -4,7 +4,7 @@ Shape letters in this file: R rows, T tokens of a row, U distinct pictures, S fe
 D width, H height, W width of pixels.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -27,7 +27,7 @@ class Shown(NamedTuple):
     @classmethod
     def to_nobody(cls, config: FlamingoConfig, device: torch.device) -> "Shown":
         """Make one picture that no token sees: features, or pixels for an encoder that trains."""
-        vision = config.vision_config
+        vision: Any = config.vision_config
         if config.freeze_vision:
             return cls(None, torch.zeros(1, 1, vision.hidden_size, device=device), None)
         size = vision.image_size
