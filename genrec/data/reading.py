@@ -29,6 +29,8 @@ _KINDS: Final = {
     ".json": "json lines",
 }
 
+_SEPARATORS: Final = {"csv": ",", "tsv": "\t"}
+
 
 def scan_rows(path: Path, columns: Sequence[str], *, optional: Sequence[str] = ()) -> pl.LazyFrame:
     """Scan some columns of a file, behind a column ``ROW`` of row numbers.
@@ -54,7 +56,7 @@ def scan_rows(path: Path, columns: Sequence[str], *, optional: Sequence[str] = (
             names = _scan_csv(path, kind).collect_schema().names()
         for name in columns:
             if name not in names:
-                raise DataError(f"{path} has no column {name!r}; {did_you_mean(name, names)}")
+                raise DataError(f"{path} has no column {name!r}; {_instead(kind, name, names)}")
         present = [*columns, *(name for name in optional if name in names)]
         if kind == "json lines":
             # A key that the first record lacks may come later: all optional ones are read.
@@ -128,8 +130,7 @@ def _kind(path: Path) -> str:
 
 
 def _scan_csv(path: Path, kind: str) -> pl.LazyFrame:
-    separator = "\t" if kind == "tsv" else ","
-    return pl.scan_csv(path, separator=separator, infer_schema=False)
+    return pl.scan_csv(path, separator=_SEPARATORS[kind], infer_schema=False)
 
 
 def _open_bytes(path: Path) -> gzip.GzipFile | io.BufferedReader:
@@ -153,7 +154,7 @@ def _explain(path: Path, error: Exception) -> str:
                 for _ in _objects(path, lines, json.loads):
                     pass
             else:
-                _check_fields(path, lines, "\t" if kind == "tsv" else ",")
+                _check_fields(path, lines, _SEPARATORS[kind])
     except DataError as explanation:
         return str(explanation)
     except (EOFError, OSError, zlib.error) as broken:
@@ -163,6 +164,16 @@ def _explain(path: Path, error: Exception) -> str:
         row = _readable_rows(path)
         return f"{path} is not UTF-8 text behind row {row} ({broken.reason}); convert it"
     return f"{path} cannot be read: {_first_line(error)}"
+
+
+def _instead(kind: str, name: str, names: Sequence[str]) -> str:
+    """Say what a file has in the place of a column; some programs separate fields by semicolons."""
+    separator = _SEPARATORS.get(kind)
+    if separator is not None and len(names) == 1:
+        other = next((mark for mark in (",", "\t", ";", "|") if mark in names[0]), separator)
+        if other != separator:
+            return f"its fields are separated by {other!r}; write {separator!r} between them"
+    return did_you_mean(name, names)
 
 
 def _check_fields(path: Path, lines: Iterable[str], separator: str) -> None:

@@ -66,6 +66,9 @@ def test_an_optional_key_may_come_after_the_first_record(tmp_path):
     [
         ("a.csv", CSV, "no column 'itm'; did you mean 'item'"),
         ("a.jsonl", JSON_LINES, "no column 'itm'; did you mean 'item'"),
+        ("a.csv", "user;itm\n1;2\n", r"'user'; its fields are separated by ';'; write ','"),
+        ("a.tsv", "user,itm\n1,2\n", r"'user'; its fields are separated by ','; write '\\t'"),
+        ("a.csv", "customer\n1\n", "no column 'user'; did you mean 'customer'"),
         ("a.csv", "", "a.csv is empty"),
         ("a.jsonl", "", "a.jsonl is empty"),
         ("a.jsonl", "\n \n", "a.jsonl is empty"),
