@@ -104,7 +104,7 @@ class Mixture:
 
     def __post_init__(self) -> None:
         if not self.weights or any(weight <= 0 for weight in self.weights.values()):
-            raise ValueError(f"the weights of the tasks must be above 0, not {dict(self.weights)}")
+            raise TaskError(f"the weights of the tasks must be above 0, not {dict(self.weights)}")
         foreign = sorted(set(self.config.loss_weights) - set(self.weights))
         if foreign:
             raise TaskError(

@@ -119,7 +119,7 @@ def test_a_task_without_examples_is_refused():
 
 
 def test_weights_must_be_positive():
-    with pytest.raises(ValueError, match="above 0"):
+    with pytest.raises(TaskError, match="above 0"):
         mixture({"recommend": 0.0})
 
 
