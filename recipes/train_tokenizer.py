@@ -87,15 +87,6 @@ class Config:
             raise ValueError(f"withhold is {self.withhold}; give a share from 0 to below 1")
 
 
-def known_items(config: Config) -> ItemTable:
-    """Open the items, without those that are withheld."""
-    items = ItemTable.open(config.dataset)
-    if config.withhold == 0:
-        return items
-    known = np.random.default_rng(config.seed).random(len(items)) >= config.withhold
-    return items.select(np.flatnonzero(known))
-
-
 def together(items: ItemTable, config: Config) -> Features | None:
     """Learn who is met with whom, from training events on known items."""
     if config.features.collaborative is None:
@@ -115,7 +106,7 @@ def main(config: Config) -> None:
     if config.page:
         require("jinja2", extra="eval", why="quality.html (--page false does without)")
     state = PartialState()
-    items = known_items(config)
+    items = ItemTable.open(config.dataset).withhold(config.withhold, seed=config.seed)
     cache = config.cache or config.out.with_name(f"{config.out.name}-features")
     start = time.perf_counter()
     encoded = encode_sources(

@@ -99,6 +99,13 @@ class ItemTable:
         kept = self.rows[rows]
         return ItemTable(self.frame, fingerprint(self.fingerprint, kept), kept)
 
+    def withhold(self, share: float, *, seed: int) -> "ItemTable":
+        """Leave out a share of the items, each by a draw of its own, to stand for unknown ones."""
+        if share == 0:
+            return self
+        is_known = np.random.default_rng(seed).random(len(self)) >= share
+        return self.select(np.flatnonzero(is_known))
+
     def read(self, columns: Sequence[str], part: slice) -> pl.DataFrame:
         """Read some columns of a run of items."""
         wanted = self.rows[part]

@@ -60,6 +60,16 @@ def test_chosen_items_come_in_their_order(items, stretch, monkeypatch):
     assert len({items.fingerprint, chosen.fingerprint, again.fingerprint}) == 3
 
 
+def test_withheld_items_are_as_if_unknown(items):
+    assert items.withhold(0.0, seed=0) is items
+    known = items.withhold(0.4, seed=1)
+    drawn = np.random.default_rng(1).random(COUNT) >= 0.4
+    assert known.rows.tolist() == np.flatnonzero(drawn).tolist()
+    assert known.item_ids == [f"sku-{row}" for row in np.flatnonzero(drawn)]
+    assert known.fingerprint != items.fingerprint
+    assert items.withhold(0.4, seed=2).rows.tolist() != known.rows.tolist()
+
+
 def test_labels_are_numbered_and_the_unlabelled_form_a_class(items):
     assert items.labels("kind").tolist() == [0, 1] * 5
 
