@@ -32,10 +32,14 @@ def load_recommender(
     vllm: VLLMConfig | None,
 ) -> TransformersRecommender | VLLMRecommender:
     """Load what answers; see :meth:`GenRec.from_pretrained`."""
+    for name, number in (("beams", beams), ("batch_size", batch_size)):
+        if number < 1:
+            raise ValueError(f"{name} is {number}; it must be at least 1")
     if engine == "transformers":
+        place = _best_device() if device is None else _device(device)
         bundle = load_bundle(path, dtype=dtype)
         model, renderer = bundle
-        model.to(device or _best_device())
+        model.to(place)
         return TransformersRecommender(
             model, renderer, beams=beams, batch_size=batch_size, progress=progress,
             calibration=load_calibration(path),
@@ -67,3 +71,10 @@ def load_recommender(
 
 def _best_device() -> torch.device:
     return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+
+
+def _device(name: str) -> torch.device:
+    try:
+        return torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"there is no device {name!r}; give 'cpu', 'cuda' or the like") from error

@@ -235,6 +235,21 @@ def test_an_unknown_engine_is_refused(tmp_path):
         GenRec.from_pretrained(tmp_path, engine="magic")
 
 
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"device": "gpu"}, "there is no device 'gpu'; give 'cpu', 'cuda'"),
+        ({"beams": 0}, "beams is 0; it must be at least 1"),
+        ({"batch_size": -1}, "batch_size is -1; it must be at least 1"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused_before_a_model_is_loaded(
+    tmp_path, setting, message
+):
+    with pytest.raises(ValueError, match=message):
+        GenRec.from_pretrained(tmp_path / "no-model", **setting)
+
+
 def test_fixed_shapes_change_no_answer(tmp_path):
     small_bundle(tmp_path / "model")
     plain, fixed = (
