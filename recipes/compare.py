@@ -2,9 +2,11 @@
 
     python recipes/compare.py runs/a/report runs/b/report
     python recipes/compare.py runs/a0/report,runs/a1/report runs/b0/report,runs/b1/report
+    python recipes/compare.py runs/a/report --methods '[genrec, sasrec, item_knn]'
 
-The first run is compared with each other one, user by user. Runs that differ by their seed alone
-are joined by commas: their metrics are averaged, and the table tells how far seeds lie apart.
+The first run is compared with each other one, user by user; of one report, its methods are. Runs
+that differ by their seed alone are joined by commas: their metrics are averaged, and the table
+tells how far seeds lie apart.
 """
 
 import json
@@ -38,17 +40,23 @@ class Config:
     """The data set; by default the one that the first report was made of."""
 
     methods: tuple[str, ...] = ()
-    """The method to take of each run; by default the subject of its report."""
+    """The method to take of each run, by default the subject of its report; of a single run, the
+    methods to compare."""
 
     users_shown: int = 12
     """Users to show with their pictures."""
 
     def __post_init__(self) -> None:
-        if len(self.runs) < 2:
-            raise ValueError("name at least two runs: compare.py runs/a/report runs/b/report")
+        if len(self.runs) < 2 and len(self.methods) < 2:
+            raise ValueError(
+                "name at least two runs, as in compare.py runs/a/report runs/b/report, or two "
+                "methods of one"
+            )
         if len(set(self.runs)) < len(self.runs):
             raise ValueError("a run is named twice; name each of them once")
-        if self.methods and len(self.methods) != len(self.runs):
+        if len(self.runs) == 1 and len(set(self.methods)) < len(self.methods):
+            raise ValueError("a method is named twice; name each of them once")
+        if self.methods and 1 < len(self.runs) != len(self.methods):
             raise ValueError(f"name one method for each of the {len(self.runs)} runs, or none")
 
 
@@ -56,10 +64,9 @@ def main(config: Config) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     first = read_json(Path(config.runs[0].split(",")[0]) / "results.json")
     dataset = Dataset.load(config.dataset or first["config"]["dataset"])
-    methods = config.methods or (None,) * len(config.runs)
     runs = {
         name: [_read(Path(path), dataset, method) for path in run.split(",")]
-        for name, run, method in zip(_names(config.runs), config.runs, methods, strict=True)
+        for name, (run, method) in _compared(config).items()
     }
     shown = {name: seeds[0] for name, seeds in runs.items()}
     summary: dict[str, object] = {}
@@ -106,6 +113,14 @@ def _told(pair: Comparison, task: str) -> tuple[str, str, str]:
 
 def _read(path: Path, dataset: Dataset, method: str | None) -> Results:
     return next(iter(read_report(path, dataset, methods=(method,) if method else ()).values()))
+
+
+def _compared(config: Config) -> dict[str, tuple[str, str | None]]:
+    """Tell which method of which run each name stands for."""
+    if len(config.runs) == 1:
+        return {method: (config.runs[0], method) for method in config.methods}
+    methods = config.methods or (None,) * len(config.runs)
+    return dict(zip(_names(config.runs), zip(config.runs, methods, strict=True), strict=True))
 
 
 def _names(runs: Sequence[str]) -> list[str]:

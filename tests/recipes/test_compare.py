@@ -81,6 +81,19 @@ def test_any_method_of_a_report_can_be_compared(runs, capsys):
     assert capsys.readouterr().out.splitlines()[-1].split()[1] == f"{value:.4f}"
 
 
+def test_the_methods_of_one_report_are_compared_with_the_first(runs, capsys):
+    main(Config(runs=(str(runs / "b" / "report"),), methods=("popularity", "item_knn")))
+    first, second = (line.split() for line in capsys.readouterr().out.splitlines()[-2:])
+    told = json.loads((runs / "b" / "report" / "results.json").read_text())["methods"]
+    for row in (first, second):
+        value = told[row[0]]["recommend"]["metrics"]["ndcg@5"]["value"]
+        assert row[1] == f"{value:.4f}"
+    assert (first[0], second[0]) == ("popularity", "item_knn")
+    assert float(second[3]) == pytest.approx(float(first[1]) - float(second[1]), abs=1e-4)
+    with pytest.raises(ValueError, match="a method is named twice"):
+        Config(runs=("a",), methods=("popularity", "popularity"))
+
+
 def test_one_run_is_not_compared(runs):
     with pytest.raises(ValueError, match="at least two runs"):
         Config(runs=("a",))
