@@ -194,6 +194,12 @@ class Renderer:
     def _rating(self, request: Request) -> Piece:
         if request.rating is None:
             raise ValueError(f"the task {request.task!r} needs a rating; the request has none")
+        low, *_, high = self.config.rating_scale
+        if not low <= request.rating <= high:  # nor is NaN
+            raise ValueError(
+                f"the rating {request.rating:g} is not from {low:g} to {high:g}, the scale that "
+                "prompts.rating_scale sets"
+            )
         return Piece.of(self.vocabulary.encode(f"{request.rating:g}"))
 
     def _title(self, request: Request) -> Piece:

@@ -1,7 +1,8 @@
 """Fine-tuned models in use: the Python API and the engines behind it."""
 
 from genrec.prompts import AnswerError
-from genrec.serving.api import GenRec, Recommendation
+from genrec.serving.answers import Recommendation
+from genrec.serving.api import GenRec
 from genrec.serving.bundle import (
     Bundle,
     load_bundle,

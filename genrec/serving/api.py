@@ -1,43 +1,26 @@
 """The Python API: from raw item ids to raw item ids."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, Unpack
+from typing import Unpack
 
 import torch
-from PIL import Image
 
 from genrec.data import Catalogue
 from genrec.decoding.drawing import Drawing
 from genrec.prompts import AnswerError
 from genrec.recommender import Ranking, Rater, Recommender, Request, Selector, Subset
+from genrec.serving.answers import Imagined, Recommendation
 from genrec.serving.asking import Dialogue, History, choices_for, requests_for, talks_for
 from genrec.serving.bundle import load_image_tokenizer
 from genrec.serving.engines import Engine, load_recommender
+from genrec.serving.learned import learned_tasks, refuse_unlearned
 from genrec.serving.painting import AS_LIKELY, Drawer, Painter
 from genrec.serving.ratings import read_rating
 from genrec.serving.vllm import VLLMConfig
 from genrec.serving.wishes import Condition, Wishes, choose_subset, with_wishes
-
-
-class Recommendation(NamedTuple):
-    """One recommended item."""
-
-    item_id: str
-    """The shop's own id of the item."""
-
-    score: float
-    """Its log-probability."""
-
-
-class Imagined(NamedTuple):
-    """Pictures that were drawn for a user and a query."""
-
-    pictures: list[Image.Image]
-    guides: list[Recommendation]
-    """The items that guided them, best first."""
 
 
 class GenRec:
@@ -51,7 +34,12 @@ class GenRec:
     """
 
     def __init__(
-        self, recommender: Recommender, catalogue: Catalogue, *, path: Path | str | None = None
+        self,
+        recommender: Recommender,
+        catalogue: Catalogue,
+        *,
+        path: Path | str | None = None,
+        tasks: Collection[str] | None = None,
     ) -> None:
         """Put raw item ids in front of any recommender.
 
@@ -59,10 +47,13 @@ class GenRec:
             recommender: What answers.
             catalogue: Its items.
             path: The model directory, for models that draw pictures.
+            tasks: What the recommender has learned; others are refused with a ``TaskError``. By
+                default that is not known, and all are asked.
         """
         self.recommender = recommender
         self.catalogue = catalogue
         self._path = path
+        self._tasks = tasks
 
     @classmethod
     def from_pretrained(
@@ -103,7 +94,8 @@ class GenRec:
             path, engine=engine, device=device, dtype=dtype, beams=beams, batch_size=batch_size,
             progress=progress, fixed_shapes=fixed_shapes, vllm=vllm,
         )  # fmt: skip
-        return cls(recommender, recommender.renderer.catalogue, path=path)
+        catalogue = recommender.renderer.catalogue
+        return cls(recommender, catalogue, path=path, tasks=learned_tasks(path))
 
     def recommend(
         self,
@@ -129,6 +121,7 @@ class GenRec:
 
         Raises:
             DataError: When an id is not in the catalogue.
+            TaskError: When the model did not learn the task.
             ValueError: When no item is left to name.
         """
         return self.recommend_many(
@@ -215,7 +208,7 @@ class GenRec:
 
     def reply_many(self, dialogues: Sequence[Dialogue]) -> list[str]:
         """Go on with many dialogues; see :meth:`reply`."""
-        return self.recommender.generate(talks_for(self.catalogue, "reply", dialogues))
+        return self._write(talks_for(self.catalogue, "reply", dialogues))
 
     def subset(self, *, items: Sequence[str] | None = None, **conditions: Condition) -> Subset:
         """Gather a set of items once, to hold many answers to by ``within``.
@@ -247,9 +240,9 @@ class GenRec:
         """Select for many users, each with candidates of their own; see ``select``."""
         if not isinstance(self.recommender, Selector):
             raise TypeError(f"{type(self.recommender).__name__} cannot select items")
-        chosen = self.recommender.select(
-            choices_for(self.catalogue, "select", histories, candidates)
-        )
+        requests = choices_for(self.catalogue, "select", histories, candidates)
+        refuse_unlearned(requests, self._tasks)
+        chosen = self.recommender.select(requests)
         return [[self.catalogue.item_ids[row] for row in rows] for rows in chosen]
 
     def rate(self, history: History, item: str, *, likeliest: bool = False) -> float:
@@ -307,16 +300,15 @@ class GenRec:
             raise ValueError("an explanation takes a hint or a rating, not both")
         task = "explain" if ratings is None else "explain_rated"
         task = task if hints is None else "explain_hint"
-        return self.recommender.generate(
-            requests_for(
-                self.catalogue, task, histories,
-                item=self.catalogue.rows(items), hint=hints, rating=ratings,
-            )
+        requests = requests_for(
+            self.catalogue, task, histories,
+            item=self.catalogue.rows(items), hint=hints, rating=ratings,
         )  # fmt: skip
+        return self._write(requests)
 
     def summarize(self, review: str) -> str:
         """Sum up a review."""
-        return self.recommender.generate([Request(task="summarize", review=review)])[0]
+        return self._write([Request(task="summarize", review=review)])[0]
 
     def imagine(
         self,
@@ -357,6 +349,7 @@ class GenRec:
         """Draw for many users, one query each; see :meth:`imagine`."""
         requests = requests_for(self.catalogue, "search", histories, query=queries)
         requests = with_wishes(requests, self.catalogue, **wishes)
+        refuse_unlearned([Request(task=task)], self._tasks)
         drawn = self._painter.imagine(requests, guides=guides, how=how, task=task)
         return [Imagined(one.pictures, self._named(one.guides)) for one in drawn]
 
@@ -372,10 +365,16 @@ class GenRec:
     def _rank(
         self, requests: Sequence[Request], k: int, wishes: Wishes
     ) -> list[list[Recommendation]]:
+        refuse_unlearned(requests, self._tasks)
         bound = with_wishes(requests, self.catalogue, **wishes)
         return [self._named(ranking) for ranking in self.recommender.recommend(bound, k)]
 
+    def _write(self, requests: Sequence[Request]) -> list[str]:
+        refuse_unlearned(requests, self._tasks)
+        return self.recommender.generate(requests)
+
     def _rate(self, requests: Sequence[Request], *, likeliest: bool) -> list[float]:
+        refuse_unlearned(requests, self._tasks)
         if not isinstance(self.recommender, Rater):
             return [read_rating(text) for text in self.recommender.generate(requests)]
         ratings = self.recommender.rate(requests)

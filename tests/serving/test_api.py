@@ -14,7 +14,7 @@ from genrec.serving import (
     save_bundle,
     save_calibration,
 )
-from tests.small_shop import small_bundle
+from tests.small_shop import small_bundle, small_model, small_renderer
 
 HISTORY = ["sku-0", "sku-1", "sku-5"]
 ALL = {f"sku-{row}" for row in range(12)}
@@ -265,6 +265,56 @@ def test_fixed_shapes_change_no_answer(tmp_path):
 def test_fixed_shapes_of_vllm_are_refused(tmp_path):
     with pytest.raises(ValueError, match="leave fixed_shapes out"):
         GenRec.from_pretrained(tmp_path, engine="vllm", fixed_shapes=True)
+
+
+@pytest.mark.parametrize("rating", [99, 0.5, float("nan")])
+def test_a_rating_off_the_scale_is_not_explained(rec, rating):
+    with pytest.raises(ValueError, match=f"the rating {rating:g} is not from 1 to 5"):
+        rec.explain(HISTORY, "sku-4", rating=rating)
+
+
+TALK = [("user", "A lamp.")]
+
+
+@pytest.fixture(scope="module")
+def searcher(tmp_path_factory):
+    """A model whose directory says that it learned to recommend and to search."""
+    path = tmp_path_factory.mktemp("runs") / "model"
+    renderer = small_renderer()
+    info = {"config": {"tasks": {"search": 0.5, "recommend": 1.0}}}
+    save_bundle(path, small_model(renderer), renderer, info=info)
+    return GenRec.from_pretrained(path, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("task", "ask"),
+    [
+        ("rate", lambda rec: rec.rate(HISTORY, "sku-4")),
+        ("preference", lambda rec: rec.rate_review("a fine lamp")),
+        ("explain", lambda rec: rec.explain(HISTORY, "sku-4")),
+        ("explain_hint", lambda rec: rec.explain(HISTORY, "sku-4", hint="colour")),
+        ("explain_rated", lambda rec: rec.explain(HISTORY, "sku-4", rating=2.0)),
+        ("summarize", lambda rec: rec.summarize("a fine lamp")),
+        ("select", lambda rec: rec.select(HISTORY, ["sku-4"])),
+        ("direct", lambda rec: rec.recommend(HISTORY, candidates=["sku-4"])),
+        ("converse", lambda rec: rec.converse(TALK)),
+        ("reply", lambda rec: rec.reply(TALK)),
+        ("imagine", lambda rec: rec.imagine(HISTORY, "lamp")),
+    ],
+)
+def test_a_task_that_the_model_never_learned_is_refused(searcher, task, ask):
+    told = f"did not learn the task '{task}'; it learned recommend, search: .*fine-tune .*`tasks`"
+    with pytest.raises(TaskError, match=told):
+        ask(searcher)
+
+
+def test_tasks_that_the_model_learned_are_answered(searcher):
+    assert len(searcher.recommend(HISTORY, k=3)) == len(searcher.search(HISTORY, "lamp", k=3)) == 3
+
+
+def test_without_what_a_caller_did_not_ask_for_by_name(searcher):
+    with pytest.raises(TaskError, match="give the candidates as `only`, or fine-tune"):
+        searcher.recommend(HISTORY, candidates=["sku-4"])
 
 
 def test_nobody_asked_nothing_answered(rec):

@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from genrec.artifacts import read_json
 from genrec.models.image_tokens import ImageTokenizer
 from genrec.serving.api import GenRec
-from genrec.serving.bundle import draws_pictures, load_image_tokenizer, model_directory
+from genrec.serving.bundle import draws_pictures, load_image_tokenizer
 from genrec.serving.service.changes import ChangeLog
 from genrec.serving.service.newcomers import Newcomers
 from genrec.serving.service.store import CatalogueStore
@@ -51,10 +50,3 @@ def load_store(
 def images_of(model: Path) -> ImageTokenizer | None:
     """Load what makes pictures of a model's image tokens; ``None`` for one that does not draw."""
     return load_image_tokenizer(model) if draws_pictures(model) else None
-
-
-def learned_tasks(model: Path) -> list[str] | None:
-    """Read which tasks a model was trained on; ``None`` where its directory does not say."""
-    info = read_json(model_directory(model) / "genrec.json").get("training") or {}
-    tasks = (info.get("config") or {}).get("tasks")
-    return None if not tasks else sorted(tasks)
