@@ -79,7 +79,7 @@ def plot_exposure(
             height=0.62, edgecolor="white", linewidth=1.5,
         )  # fmt: skip
         for row, (start, width) in enumerate(zip(left, widths, strict=True)):
-            if width >= 0.08:
+            if width >= 0.13:  # else the label is wider than its bar
                 colour = "white" if place == 0 else "#0f172a"
                 axes.text(
                     start + width / 2, row, f"{group.group.split()[0]} {width:.0%}", ha="center",

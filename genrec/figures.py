@@ -9,7 +9,10 @@ from PIL import Image
 
 from genrec.optional import require
 
-PALETTE: Final = ("#2563eb", "#d97706", "#0d9488", "#9333ea", "#dc2626", "#4d7c0f")
+PALETTE: Final = (
+    "#2563eb", "#d97706", "#0d9488", "#9333ea", "#dc2626", "#4d7c0f", "#0f172a", "#db2777",
+    "#78350f", "#0ea5e9",
+)  # fmt: skip
 """Colours of what is compared, in order; dark enough to read on white, apart enough for most
 eyes."""
 
