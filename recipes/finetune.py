@@ -26,9 +26,9 @@ from genrec.prompts import Mixture, MixtureConfig, PromptConfig, TaskError, Task
 from genrec.serving import TransformersRecommender, save_bundle
 from genrec.tokenization import SemanticTokenizer
 from genrec.training import (
+    RunFolder,
     TrainingConfig,
     TrainingError,
-    claim_run_folder,
     make_accelerator,
     make_model,
     make_renderer,
@@ -97,13 +97,12 @@ def main(config: Config) -> None:
     ids = SemanticTokenizer.from_pretrained(config.tokenizer, catalogue=dataset.catalogue).ids
     path = config.image_tokenizer
     images = None if path is None else ImageTokenizer.from_pretrained(path)
+    run = RunFolder(config.work, to_dict(config) | {"dataset": dataset.fingerprint})
     with state.main_process_first():
-        claim_run_folder(config.work, to_dict(config) | {"dataset": dataset.fingerprint})
         renderer = make_renderer(
             dataset, split.train, ids, Tasks.load(config.task_folders), config.prompts,
-            learned=config.tasks, backbone=config.backbone, vision=config.vision,
-            soft_prompt=config.adapt.soft_prompt, dialogues=dialogues,
-            images=images, folder=config.work / "vocabulary",
+            learned=config.tasks, backbone=config.backbone, vision=config.vision, images=images,
+            soft_prompt=config.adapt.soft_prompt, dialogues=dialogues, folder=run.vocabulary,
         )  # fmt: skip
     make = partial(
         make_model, renderer, backbone=config.backbone, vision=config.vision,
@@ -112,7 +111,7 @@ def main(config: Config) -> None:
     model = make()
     with state.main_process_first():
         pictures = pictures_for(
-            model, dataset.catalogue, training=True, folder=config.work / "pictures", progress=True
+            model, dataset.catalogue, training=True, folder=run.pictures, progress=True
         )
     mixture = Mixture(
         dataset=dataset, train=split.train, renderer=renderer, weights=config.tasks,
@@ -128,6 +127,8 @@ def main(config: Config) -> None:
         return TransformersRecommender(bare, renderer, beams=config.beams, pictures=eyes)
 
     validate = Validation(dataset=dataset, event_E=events, serve=serve)
+    stream.check()
+    run.claim()  # now that nothing has refused the config
     trained = train(
         model, stream, training, accelerator=state, folder=config.work, validate=validate,
         score=validate.score, run_config=to_dict(config),

@@ -16,7 +16,7 @@ from genrec.training.export import load_checkpoint, whole_best
 from genrec.training.launch import make_accelerator
 from genrec.training.loop import Trained, train
 from genrec.training.losses import TokenLoss, weighted_loss
-from genrec.training.run_folder import claim_run_folder
+from genrec.training.run_folder import RunFolder, claim_run_folder
 from genrec.training.setup import make_model, make_renderer
 from genrec.training.with_loss import ModelWithLoss
 
@@ -29,6 +29,7 @@ __all__ = [
     "PackingCollator",
     "Position",
     "Progress",
+    "RunFolder",
     "Seq2SeqCollator",
     "StepStream",
     "TokenLoss",

@@ -228,6 +228,14 @@ class StepStream:
                     yield Position(epoch, number), step
             epoch, skip = epoch + 1, 0
 
+    def check(self) -> None:
+        """Read the first step, which refuses rows that are too short before anything is written.
+
+        Raises:
+            ValueError: When an example of it is longer than a row.
+        """
+        next(self.read(Position(0, 0)))
+
     def share(
         self, rows: list[list[Example]], *, rank: int, world: int, micro_rows: int
     ) -> list[Batch]:

@@ -1,13 +1,63 @@
 """The folder of a run: it belongs to one config."""
 
+import contextlib
+import json
+import os
+import uuid
 from pathlib import Path
 from typing import Any
 
-from genrec.artifacts import ArtifactError, read_json, write_json
+from genrec.artifacts import ArtifactError, fingerprint, read_json, write_json
+
+_CONFIG = "config.json"
+
+
+class RunFolder:
+    """The folder of one run, which belongs to its config from the claim on.
+
+    A run claims its folder when nothing can refuse its config any more: what never began shall not
+    stand in the way of what comes after it.
+    """
+
+    def __init__(self, path: Path, config: dict[str, Any]) -> None:
+        """Refuse a folder that holds a run with another config, and write nothing.
+
+        Args:
+            path: Where checkpoints and records go.
+            config: Everything that decides what the run computes.
+
+        Raises:
+            ArtifactError: When the configs differ, naming what does.
+        """
+        self._path, self._config = path, config
+        _check(path, config)
+
+    @property
+    def vocabulary(self) -> Path:
+        """Where the vocabulary is kept, which is made before the claim.
+
+        Its name tells the config, so that a run never finds that of one which was refused.
+        """
+        nameless = self._path / "vocabulary"  # of runs that claimed the folder first of all
+        if nameless.is_dir():
+            return nameless
+        told = fingerprint(json.dumps(self._config, sort_keys=True))
+        return self._path / f"vocabulary-{told}"
+
+    @property
+    def pictures(self) -> Path:
+        """Where what the encoder makes of pictures is kept, by what makes it."""
+        return self._path / "pictures"
+
+    def claim(self) -> None:
+        """Claim the folder; all processes may call it. See :func:`claim_run_folder`."""
+        claim_run_folder(self._path, self._config)
 
 
 def claim_run_folder(folder: Path, config: dict[str, Any]) -> None:
     """Note the config of a run in its folder, or check that the folder's run has the same one.
+
+    Of runs that claim a folder at the same time one gets it.
 
     Args:
         folder: Where checkpoints and records go.
@@ -16,9 +66,21 @@ def claim_run_folder(folder: Path, config: dict[str, Any]) -> None:
     Raises:
         ArtifactError: When the folder holds a run with another config, naming what differs.
     """
-    path = folder / "config.json"
+    path = folder / _CONFIG
     if not path.is_file():
-        write_json(path, config)
+        draft = folder / f".{_CONFIG}.{uuid.uuid4().hex}"
+        write_json(draft, config)
+        try:
+            with contextlib.suppress(FileExistsError):  # another run came first
+                os.link(draft, path)  # unlike a rename, it replaces nothing
+        finally:
+            draft.unlink()
+    _check(folder, config)
+
+
+def _check(folder: Path, config: dict[str, Any]) -> None:
+    path = folder / _CONFIG
+    if not path.is_file():
         return
     before = read_json(path)
     changed = sorted(key for key in {*before, *config} if before.get(key) != config.get(key))

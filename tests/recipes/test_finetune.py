@@ -145,6 +145,20 @@ def test_a_run_is_not_gone_on_with_another_config(shop, tmp_path):
         finetune(shop, tmp_path, "--training.steps=3")
 
 
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ("--tasks.summarize=1.0", "no training examples for summarize"),
+        ("--training.row_tokens=8", "raise row_tokens"),
+    ],
+)
+def test_a_start_that_was_refused_does_not_block_the_corrected_one(shop, tmp_path, bad, message):
+    with pytest.raises(ValueError, match=message):
+        finetune(shop, tmp_path, "--training.steps=2", bad)
+    finetune(shop, tmp_path, "--training.steps=2")
+    assert sorted(losses(tmp_path)) == [1, 2]
+
+
 @pytest.mark.slow
 def test_killed_at_any_moment_it_goes_on_with_the_same_losses(shop, tmp_path):
     subprocess.run(command(shop, tmp_path / "whole"), check=True)
