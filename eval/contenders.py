@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from genrec.data import Catalogue, Dataset, Split
 from genrec.eval.asking import Recorded
@@ -15,6 +15,10 @@ from genrec.eval.stress import Make, check_stresses
 from genrec.eval.tasks import TASKS, Task, TaskError, check_tasks
 from genrec.recommender import Recommender, Request
 from genrec.semantic_ids import SemanticIds
+
+_LEAST: Final = {"k": 1, "candidates": 2, "items": 0, "users": 0, "stress_users": 0, "timed": 0}
+_ALL: Final = ("items", "users", "stress_users")
+"""Numbers of which 0 takes all there are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +68,12 @@ class ContestConfig:
     def __post_init__(self) -> None:
         check_tasks(self.tasks)
         check_stresses(self.stresses)
+        for name, least in _LEAST.items():
+            if getattr(self, name) < least:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)}; it must be at least {least}"
+                    f"{', and 0 takes all' if name in _ALL else ''}"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)

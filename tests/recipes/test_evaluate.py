@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from genrec.artifacts import ArtifactError
-from genrec.config import load_config
+from genrec.config import ConfigError, load_config
 from genrec.data.toy_shop import ToyShopConfig, toy_shop
 from genrec.eval import TaskError
 from genrec.models import TinyConfig, build_tiny
@@ -49,6 +49,22 @@ def summary(folder):
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_every_shipped_config_loads(path):
     assert load_config(Config, path).out.name.startswith("report")
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--k=0", "k is 0; it must be at least 1"),
+        ("--candidates=1", "candidates is 1; it must be at least 2"),
+        ("--users=-1", "users is -1; it must be at least 0, and 0 takes all"),
+        ("--items=-1", "items is -1; it must be at least 0, and 0 takes all"),
+        ("--stress_users=-5", "stress_users is -5; it must be at least 0, and 0 takes all"),
+        ("--timed=-1", "timed is -1; it must be at least 0$"),
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused(option, message):
+    with pytest.raises(ConfigError, match=message):
+        load_config(Config, CONFIGS[0], [option])
 
 
 def test_baselines_stand_between_nothing_and_the_optimum_of_the_toy_shop(toy, tmp_path, capsys):
