@@ -226,12 +226,13 @@ def _told(name: str, result: TaskResults) -> str:
     """Tell the counts of a method in words."""
     counts = dict(result.counts)
     requests, named = counts.pop("requests"), counts.pop("named", None)
-    total = f"{requests:,} requests"
+    told = [f"{requests:,} requests"]
     if named is not None:
-        total = f"{named:,} items in {requests:,} rankings"
-    told = ", ".join(f"{count:,} {what}" for what, count in counts.items())
-    speed = f"{requests / result.seconds:,.0f} requests a second" if result.seconds else ""
-    return f"{name}: {total}; {told}; {speed}"
+        told = [f"{named:,} items in {requests:,} rankings"]
+    told.append(", ".join(f"{count:,} {what}" for what, count in counts.items()))
+    if result.seconds:
+        told.append(f"{requests / result.seconds:,.0f} requests a second")
+    return f"{name}: {'; '.join(filter(None, told))}"
 
 
 def _plots(task: str, findings: Findings, colours: Mapping[str, str]) -> list[str]:
