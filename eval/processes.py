@@ -17,6 +17,11 @@ class Processes(NamedTuple):
     wait: Callable[[], None] = _alone
     """Returns when all processes have called it."""
 
+    @property
+    def told(self) -> str:
+        """Tell which process this is, behind other words; nothing where it is alone."""
+        return f" (process {self.rank} of {self.size})" if self.size > 1 else ""
+
 
 def launched_processes() -> Processes:
     """Find out how this process was launched; alone unless a launcher says otherwise.

@@ -100,7 +100,7 @@ def main(config: Config) -> None:
     refuse_unanswered(methods, config)
     subject, found = next(iter(methods.values())), dict[str, Contest]()
     for name, method in methods.items():
-        print(f"{name} (process {processes.rank} of {processes.size})", flush=True)
+        print(f"{name}{processes.told}", flush=True)
         found[name] = contest(
             name, method, dataset, split, config, dialogues=talks, ids=subject.ids,
             is_stressed=method is subject, processes=processes, progress=sys.stderr.isatty(),

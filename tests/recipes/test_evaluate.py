@@ -75,6 +75,8 @@ def test_baselines_stand_between_nothing_and_the_optimum_of_the_toy_shop(toy, tm
     low, high = told["ndcg@10_optimum_interval"]
     assert low < told["ndcg@10_optimum"] < high
     printed = capsys.readouterr().out
+    assert "item_knn\n" in printed
+    assert "process" not in printed
     assert f"{tmp_path / 'report' / 'report.html'}" in printed
     assert all(f"\n{task} " in printed for task in tasks)
 
