@@ -78,7 +78,9 @@ class FeaturesConfig:
 
     def __post_init__(self) -> None:
         if not self.weights:
-            raise ValueError("there is no source of features; give text, pictures or vectors")
+            raise ValueError(
+                "there is no source of features; give text, pictures, collaborative or vectors"
+            )
         for name, weight in self.weights.items():
             if weight <= 0:
                 raise ValueError(

@@ -117,7 +117,7 @@ def test_the_config_comes_back_from_json():
 
 
 def test_nonsense_is_refused():
-    with pytest.raises(ValueError, match="no source of features"):
+    with pytest.raises(ValueError, match="give text, pictures, collaborative or vectors"):
         FeaturesConfig(text=None)
     with pytest.raises(ValueError, match=r"weight of text is 0\.0"):
         FeaturesConfig(text=TextConfig(weight=0.0))
