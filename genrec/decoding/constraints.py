@@ -87,6 +87,7 @@ class Constraints:
         exclude: Sequence[Iterable[int]] | None = None,
         only: Sequence[Iterable[int] | None] | None = None,
         within: Sequence[ItemSet | None] | None = None,
+        histories: Sequence[Iterable[int]] | None = None,
     ) -> "Constraints":
         """Gather what every request asks for; what is given together holds together.
 
@@ -95,11 +96,13 @@ class Constraints:
             exclude: For every request, the items that its answer must not name.
             only: For every request, the items that its answer may name; ``None`` allows all.
             within: For every request, a set that it shares with others; ``None`` allows all.
+            histories: For every request, what the user had, so that a message can tell whether that
+                is what is excluded; it bans nothing by itself.
 
         Raises:
             ValueError: When an item is not in the catalogue, or a request is left without any.
         """
-        given = {"exclude": exclude, "only": only, "within": within}
+        given = {"exclude": exclude, "only": only, "within": within, "histories": histories}
         lengths = {name: len(each) for name, each in given.items() if each is not None}
         if len(set(lengths.values())) > 1:
             told = " and ".join(f"`{name}` for {length}" for name, length in lengths.items())
@@ -108,9 +111,10 @@ class Constraints:
         banned = exclude or [()] * requests
         wanted = only or [None] * requests
         shared = within or [None] * requests
+        had = histories or [()] * requests
         rows = [
             _one_set(trie, request, *asked)
-            for request, asked in enumerate(zip(banned, wanted, shared, strict=True))
+            for request, asked in enumerate(zip(banned, wanted, shared, had, strict=True))
         ]
         is_only = [items is not None for items in wanted]
         below_SN1, shared_B = _stacked(trie, shared)
@@ -174,6 +178,7 @@ def _one_set(
     banned_items: Iterable[int],
     wanted_items: Iterable[int] | None,
     shared: ItemSet | None,
+    history: Iterable[int],
 ) -> Rows:
     """Find the rows that decide for a request: those it may name, or those it must not."""
     banned = _rows(trie, banned_items, f"request {request}: `exclude`")
@@ -182,7 +187,8 @@ def _one_set(
     if wanted_items is None:
         if len(banned) == (len(trie) if shared is None else len(shared)):
             of_what = "" if shared is None else " of the set in `within`"
-            raise ValueError(f"request {request}: `exclude` leaves no item{of_what}")
+            cause, remedy = _told(banned, history)
+            raise ValueError(f"request {request}: {cause} leaves no item{of_what}{remedy}")
         return banned
     wanted = _rows(trie, wanted_items, f"request {request}: `only`")
     if wanted.size == 0:
@@ -193,8 +199,18 @@ def _one_set(
             raise ValueError(f"request {request}: no item of `only` is in the set in `within`")
     left = np.setdiff1d(wanted, banned, assume_unique=True)
     if left.size == 0:
-        raise ValueError(f"request {request}: `only` minus `exclude` leaves no item")
+        cause, remedy = _told(np.intersect1d(wanted, banned), history)
+        raise ValueError(f"request {request}: `only` minus {cause} leaves no item{remedy}")
     return left
+
+
+def _told(banned: Rows, history: Iterable[int]) -> tuple[str, str]:
+    """Tell what bans some items, and how to allow them again where a history does."""
+    is_had = np.isin(banned, np.fromiter(history, dtype=np.int64))
+    if not is_had.any():
+        return "`exclude`", ""
+    cause = "the history" if is_had.all() else "`exclude` with the history"
+    return cause, ": what a user had is not named again unless `repeat` allows it"
 
 
 def _rows(trie: TokenTrie, items: Iterable[int], what: str) -> Rows:

@@ -45,6 +45,7 @@ class TermsReader:
             exclude=[request.exclude for request in requests],
             only=[request.only for request in requests],
             within=[self._set(request.within) for request in requests],
+            histories=[request.history for request in requests],
         )
         boosts = [_allowed_boosts(request) for request in requests]
         diversity = [request.diversity for request in requests]

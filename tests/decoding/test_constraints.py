@@ -122,3 +122,26 @@ def test_sets_can_be_picked_by_request():
 def test_sets_that_cannot_be_answered_are_refused(exclude, only, message):
     with pytest.raises(ValueError, match=message):
         Constraints.from_items(TRIE, exclude=exclude, only=only)
+
+
+@pytest.mark.parametrize(
+    ("exclude", "only", "history", "message"),
+    [
+        (range(12), None, range(12), "request 0: the history leaves no item: .*`repeat` allows"),
+        (range(12), None, range(3), "`exclude` with the history leaves no item: .*`repeat`"),
+        (range(12), None, [], "request 0: `exclude` leaves no item$"),
+        ([1, 2], [2], [1, 2], "request 0: `only` minus the history leaves no item: .*`repeat`"),
+        ([1, 2], [1, 2], [2], "`only` minus `exclude` with the history leaves no item: "),
+        ([1, 2], [2], [1], "request 0: `only` minus `exclude` leaves no item$"),
+    ],
+)
+def test_what_leaves_no_item_is_named(exclude, only, history, message):
+    given = None if only is None else [only]
+    with pytest.raises(ValueError, match=message):
+        Constraints.from_items(TRIE, exclude=[exclude], only=given, histories=[history])
+
+
+def test_a_history_bans_nothing_by_itself():
+    plain = Constraints.from_items(TRIE, exclude=[[3]])
+    told = Constraints.from_items(TRIE, exclude=[[3]], histories=[[3, 4]])
+    assert told.rank_BX.equal(plain.rank_BX)

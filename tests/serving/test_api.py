@@ -56,7 +56,7 @@ def test_only_the_given_items_are_named(rec):
 def test_an_empty_stock_is_an_error_and_never_no_constraint(rec):
     with pytest.raises(ValueError, match="only"):
         rec.recommend(HISTORY, only=[])
-    with pytest.raises(ValueError, match="leaves no item"):
+    with pytest.raises(ValueError, match="`only` minus the history leaves no item"):
         rec.recommend(HISTORY, only=HISTORY)
 
 
@@ -446,7 +446,7 @@ def test_wishes_that_contradict_each_other_are_refused(rec):
         rec.recommend(HISTORY, seed=1)
     with pytest.raises(ValueError, match="cannot be combined"):
         rec.recommend(HISTORY, temperature=1.0, boosts={"sku-7": 1.0})
-    with pytest.raises(ValueError, match="leaves no item of the set in `within`"):
+    with pytest.raises(ValueError, match="the history leaves no item of the set in `within`"):
         rec.recommend(["sku-4"], within=rec.subset(items=["sku-4"]))
     with pytest.raises(TypeError, match="onyl"):
         rec.recommend(HISTORY, onyl=["sku-4"])
