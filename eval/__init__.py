@@ -28,8 +28,9 @@ from genrec.eval.seeds import across_seeds, mean_of_runs
 from genrec.eval.slices import slice_results
 from genrec.eval.stress import STRESSES
 from genrec.eval.table import text_table
-from genrec.eval.tasks import DIALOGUE_TASKS, ITEM_TASKS, RANKING_TASKS, TASKS, Task, TaskError
+from genrec.eval.tasks import DIALOGUE_TASKS, ITEM_TASKS, RANKING_TASKS, TASKS, Task
 from genrec.eval.under_stress import put_under_stress
+from genrec.recommender import TaskError
 
 __all__ = [
     "DIALOGUE_TASKS",

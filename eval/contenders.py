@@ -12,8 +12,8 @@ from genrec.eval.methods import METHODS, make_method
 from genrec.eval.ranking_file import RankingFile
 from genrec.eval.service import HTTPRecommender
 from genrec.eval.stress import Make, check_stresses
-from genrec.eval.tasks import TASKS, Task, TaskError, check_tasks
-from genrec.recommender import Recommender, Request
+from genrec.eval.tasks import TASKS, Task, check_tasks
+from genrec.recommender import Recommender, Request, TaskError
 from genrec.semantic_ids import SemanticIds
 
 _LEAST: Final = {"k": 1, "candidates": 2, "items": 0, "users": 0, "stress_users": 0, "timed": 0}

@@ -24,9 +24,9 @@ from genrec.eval.leaks import LeakError
 from genrec.eval.processes import Processes
 from genrec.eval.questions import NO_ITEM, Bools, Question, Unit
 from genrec.eval.results import Results
-from genrec.eval.tasks import CONVERSE, DIALOGUE_TASKS, TaskError, check_tasks
+from genrec.eval.tasks import CONVERSE, DIALOGUE_TASKS, check_tasks
 from genrec.eval.texts import TextScorer
-from genrec.recommender import Recommender, Request
+from genrec.recommender import Recommender, Request, TaskError
 from genrec.semantic_ids import SemanticIds
 
 

@@ -18,8 +18,8 @@ from genrec.data import Catalogue, Dataset
 from genrec.data.catalogue import in_words
 from genrec.eval.intervals import Ints
 from genrec.eval.questions import Bools, Question, Unit, has_attribute
-from genrec.eval.tasks import ITEM_TASKS, TaskError, check_tasks
-from genrec.recommender import Request
+from genrec.eval.tasks import ITEM_TASKS, check_tasks
+from genrec.recommender import Request, TaskError
 
 
 @dataclass(frozen=True)

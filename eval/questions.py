@@ -19,10 +19,9 @@ from genrec.eval.tasks import (
     ITEM_TASKS,
     QUERY_TASKS,
     TITLED_TASKS,
-    TaskError,
     check_tasks,
 )
-from genrec.recommender import Request
+from genrec.recommender import Request, TaskError
 
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
 

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Final, Literal, get_args
 
+from genrec.recommender import TaskError
+
 AnswerKind = Literal["ranking", "rating", "text", "choice"]
 
 Task = Literal[
@@ -49,10 +51,6 @@ TEXT_TASKS: Final = (
 """Tasks that are answered by a text."""
 
 _DRAWING: Final = ("imagine", "imagine_directly", "item_to_picture")
-
-
-class TaskError(ValueError):
-    """A task is unknown, or the data cannot carry it."""
 
 
 def kind_of_answer(task: str) -> AnswerKind:

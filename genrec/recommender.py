@@ -9,6 +9,10 @@ import numpy as np
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
 
 
+class TaskError(ValueError):
+    """A task is unknown or makes no sense, or data or model cannot carry it."""
+
+
 class Turn(NamedTuple):
     """What one side of a dialogue says, as data sets like ReDial record it."""
 

@@ -1,7 +1,16 @@
 import numpy as np
 import pytest
 
-from genrec.recommender import Diversity, Request, Sampling, Subset, refuse_preferences
+import genrec.eval
+import genrec.prompts
+from genrec.recommender import (
+    Diversity,
+    Request,
+    Sampling,
+    Subset,
+    TaskError,
+    refuse_preferences,
+)
 
 
 def test_ratings_are_one_per_item():
@@ -55,3 +64,7 @@ def test_a_ranking_by_scores_alone_refuses_preferences(wish):
     refuse_preferences([Request(exclude=(1,))], "a baseline")
     with pytest.raises(ValueError, match=f"request 1 asks for {next(iter(wish))}, but a baseline"):
         refuse_preferences([Request(), Request(**wish)], "a baseline")
+
+
+def test_tasks_are_refused_by_one_error_everywhere():
+    assert genrec.prompts.TaskError is genrec.eval.TaskError is TaskError

@@ -8,8 +8,9 @@ from genrec.prompts.parse import AnswerError, AnswerParser, Parsed
 from genrec.prompts.plain_text import clean
 from genrec.prompts.render import Example, Renderer
 from genrec.prompts.sentencepiece import load_tokenizer, make_tokenizer, train_tokenizer
-from genrec.prompts.tasks import Answer, Task, TaskError, Tasks
+from genrec.prompts.tasks import Answer, Task, Tasks
 from genrec.prompts.vocabulary import Vocabulary
+from genrec.recommender import TaskError
 
 __all__ = [
     "Answer",

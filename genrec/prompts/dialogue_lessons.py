@@ -11,9 +11,9 @@ import polars as pl
 from genrec.data import Dialogue
 from genrec.prompts.lessons import Lesson
 from genrec.prompts.plain_text import clean
-from genrec.prompts.tasks import Task, TaskError
+from genrec.prompts.tasks import Task
 from genrec.prompts.train_log import TrainLog
-from genrec.recommender import Request
+from genrec.recommender import Request, TaskError
 
 
 class DialogueLessons:

@@ -9,8 +9,8 @@ import numpy as np
 
 from genrec.prompts.config import Context
 from genrec.prompts.render import Renderer, RightAnswer
-from genrec.prompts.tasks import TaskError
 from genrec.prompts.train_log import Bools, TrainLog
+from genrec.recommender import TaskError
 
 
 class KnownPast:

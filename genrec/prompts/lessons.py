@@ -15,9 +15,9 @@ from genrec.prompts.guides import Guides
 from genrec.prompts.hints import feature_words
 from genrec.prompts.known import KnownItems, KnownPast
 from genrec.prompts.render import Renderer, RightAnswer
-from genrec.prompts.tasks import OF_AN_ITEM, Task, TaskError
+from genrec.prompts.tasks import OF_AN_ITEM, Task
 from genrec.prompts.train_log import Bools, TrainLog
-from genrec.recommender import Request
+from genrec.recommender import Request, TaskError
 
 MOST_FITTING = 3
 """Of the candidates of a selection, so many fit at most."""

@@ -17,8 +17,9 @@ from genrec.prompts.dialogue_lessons import DialogueLessons
 from genrec.prompts.guides import Guides, looks_of
 from genrec.prompts.lessons import EventLessons, ItemLessons, Lessons, WindowLessons
 from genrec.prompts.render import Example, Renderer
-from genrec.prompts.tasks import Task, TaskError
+from genrec.prompts.tasks import Task
 from genrec.prompts.train_log import TrainLog
+from genrec.recommender import TaskError
 
 
 class Examples(Protocol):

@@ -14,9 +14,9 @@ from genrec.prompts.corpus import corpus
 from genrec.prompts.mixture import Mixture, MixtureConfig
 from genrec.prompts.render import Example, Renderer
 from genrec.prompts.sentencepiece import train_tokenizer
-from genrec.prompts.tasks import TaskError, Tasks
+from genrec.prompts.tasks import Tasks
 from genrec.prompts.vocabulary import Vocabulary
-from genrec.recommender import Request, Turn
+from genrec.recommender import Request, TaskError, Turn
 from genrec.semantic_ids import SemanticIds
 
 LEVELS, CODES = 4, 16

@@ -11,6 +11,7 @@ import yaml
 
 from genrec.artifacts import fingerprint
 from genrec.data.errors import did_you_mean
+from genrec.recommender import TaskError
 
 Slot = Literal[
     "history", "titles", "query", "item", "card", "title", "description", "picture", "attribute",
@@ -74,10 +75,6 @@ _BUILTIN = Path(__file__).parent / "task_files"
 
 OF_AN_ITEM: Final = frozenset({"item", "card", "title", "description", "picture", "attribute"})
 """What prompts and answers may take from the catalogue alone."""
-
-
-class TaskError(ValueError):
-    """A task's file does not describe a task."""
 
 
 @dataclass(frozen=True, kw_only=True)
