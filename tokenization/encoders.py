@@ -3,8 +3,9 @@
 Shape letters in this file: B texts or pictures of a batch, F features, T positions.
 """
 
+import contextlib
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -48,11 +49,17 @@ def load_text_encoder(name: str, *, device: str | torch.device = "cpu") -> TextE
         name: A sentence-transformers model or a CLIP-like model of transformers, by name on the
             hub or by path. ``all-MiniLM-L6-v2`` comes from the package that carries it.
         device: Where it runs.
+
+    Raises:
+        DataError: When there is no such model here, and the hub cannot be reached or has none.
+        MissingDependencyError: When a package that it needs is not installed.
     """
     path = _resolve(name)
-    if _is_two_tower(path):
-        return _two_tower_encoder(path, device)
-    return _sentence_encoder(path, device)
+    remedy = f"a folder that holds one, or {MINILM} with pip install 'genrec[text]'"
+    with _or_tell("text", name, remedy):
+        if _is_two_tower(path):
+            return _two_tower_encoder(path, device)
+        return _sentence_encoder(path, device)
 
 
 def load_picture_encoder(name: str, *, device: str | torch.device = "cpu") -> PictureEncoder:
@@ -65,11 +72,16 @@ def load_picture_encoder(name: str, *, device: str | torch.device = "cpu") -> Pi
         name: A model by name on the hub or by path, such as ``google/siglip2-base-patch16-224``;
             ``thumbnail`` needs none: it tells colours and where they are, and nothing else.
         device: Where it runs.
+
+    Raises:
+        DataError: When there is no such model here, and the hub cannot be reached or has none; or
+            when it lacks weights.
     """
     if name == THUMBNAIL:
         return _thumbnails
-    processor = AutoImageProcessor.from_pretrained(name)
-    look = _vision_model(name, device)
+    with _or_tell("picture", name, f"a folder that holds one, or {THUMBNAIL}"):
+        processor = AutoImageProcessor.from_pretrained(name)
+        look = _vision_model(name, device)
 
     @torch.inference_mode()
     def encode(pictures: Sequence[bytes]) -> Features:
@@ -81,6 +93,20 @@ def load_picture_encoder(name: str, *, device: str | torch.device = "cpu") -> Pi
         return np.concatenate(parts)
 
     return encode
+
+
+@contextlib.contextmanager
+def _or_tell(kind: str, name: str, remedy: str) -> Iterator[None]:
+    """Say in one line which encoder could not be loaded, and what to give instead."""
+    try:
+        yield
+    except DataError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: a folder without a model
+        why = str(error).strip().partition("\n")[0]
+        raise DataError(
+            f"the {kind} encoder {name!r} cannot be loaded: {why} Give {remedy}"
+        ) from error
 
 
 def _vision_model(name: str, device: str | torch.device) -> Callable[[Tensor], Tensor]:

@@ -13,7 +13,15 @@ from genrec.decoding.drawing import Drawing
 from genrec.prompts import AnswerError
 from genrec.recommender import Ranking, Rater, Recommender, Request, Selector, Subset
 from genrec.serving.answers import Imagined, Recommendation
-from genrec.serving.asking import Dialogue, History, choices_for, requests_for, talks_for
+from genrec.serving.asking import (
+    Dialogue,
+    History,
+    about_review,
+    check_whole,
+    choices_for,
+    requests_for,
+    talks_for,
+)
 from genrec.serving.bundle import load_image_tokenizer
 from genrec.serving.engines import Engine, load_recommender
 from genrec.serving.learned import learned_tasks, refuse_unlearned
@@ -268,7 +276,7 @@ class GenRec:
 
     def rate_review(self, review: str, *, likeliest: bool = False) -> float:
         """Tell the rating that a review speaks of; see ``rate``."""
-        request = Request(task="preference", review=review)
+        request = about_review("preference", review)
         return self._rate([request], likeliest=likeliest)[0]
 
     def explain(
@@ -308,7 +316,7 @@ class GenRec:
 
     def summarize(self, review: str) -> str:
         """Sum up a review."""
-        return self._write([Request(task="summarize", review=review)])[0]
+        return self._write([about_review("summarize", review)])[0]
 
     def imagine(
         self,
@@ -366,6 +374,7 @@ class GenRec:
         self, requests: Sequence[Request], k: int, wishes: Wishes
     ) -> list[list[Recommendation]]:
         refuse_unlearned(requests, self._tasks)
+        check_whole("k", k)
         bound = with_wishes(requests, self.catalogue, **wishes)
         return [self._named(ranking) for ranking in self.recommender.recommend(bound, k)]
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from numbers import Integral, Real
+from typing import Any, Literal, get_args
 
 from genrec.data import Catalogue
 from genrec.recommender import Request, Turn
@@ -14,6 +15,27 @@ Said = tuple[Speaker, str] | tuple[Speaker, str, History]
 """Who said what and, where the words speak of items, their raw ids."""
 
 Dialogue = Sequence[Said]
+
+
+_A_DIALOGUE = "a dialogue is a list of turns, such as ('user', 'Something for rain?')"
+
+
+def check_number(name: str, value: object, wanted: str) -> None:
+    """Refuse what is no number, such as a text of digits."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} is {value!r}; give a number {wanted}")
+
+
+def check_whole(name: str, value: object) -> None:
+    """Refuse what is no whole number."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} is {value!r}; give a whole number, such as 10")
+
+
+def check_text(name: str, value: object) -> None:
+    """Refuse what is no text; ``None`` is for prompts to refuse, where they need one."""
+    if not isinstance(value, str | None):
+        raise TypeError(f"{name} is {value!r}; give a text")
 
 
 def requests_for(
@@ -31,6 +53,8 @@ def requests_for(
             raise ValueError(
                 f"there are {len(requests)} histories, but {len(values)} of {name!r}; give one each"
             )
+        for value in values:
+            _check_column(name, value)
         requests = [
             replace(request, **{name: value})
             for request, value in zip(requests, values, strict=True)
@@ -62,9 +86,33 @@ def talks_for(
     histories: Sequence[History] | None = None,
 ) -> list[Request]:
     """Write a request per dialogue, with what its user had before where that is known."""
-    turns = [tuple(_turn(catalogue, *said) for said in dialogue) for dialogue in dialogues]
+    turns = [_turns(catalogue, dialogue) for dialogue in dialogues]
     histories = [()] * len(turns) if histories is None else histories
     return requests_for(catalogue, task, histories, dialogue=turns)
+
+
+def about_review(task: str, review: str) -> Request:
+    """Write a request about a review."""
+    check_text("review", review)
+    return Request(task=task, review=review)
+
+
+def _check_column(name: str, value: object) -> None:
+    if name in ("query", "hint"):
+        check_text(name, value)
+    elif name == "rating" and value is not None:
+        check_number(name, value, "such as 4.0")
+
+
+def _turns(catalogue: Catalogue, dialogue: Dialogue) -> tuple[Turn, ...]:
+    if isinstance(dialogue, str) or not isinstance(dialogue, Sequence):
+        raise TypeError(f"{_A_DIALOGUE}, not {dialogue!r}")
+    for said in dialogue:
+        if isinstance(said, str) or not isinstance(said, Sequence) or len(said) not in (2, 3):
+            raise TypeError(f"{_A_DIALOGUE}; this turn is {said!r}")
+        if said[0] not in get_args(Speaker) or not isinstance(said[1], str):
+            raise TypeError(f"a turn is 'user' or 'recommender' and a text, not {said!r}")
+    return tuple(_turn(catalogue, *said) for said in dialogue)
 
 
 def _turn(catalogue: Catalogue, speaker: Speaker, text: str, items: History = ()) -> Turn:

@@ -10,6 +10,7 @@ import polars as pl
 from genrec.data import Catalogue, DataError
 from genrec.data.errors import did_you_mean
 from genrec.recommender import Bools, Diversity, Request, Sampling, Subset
+from genrec.serving.asking import check_number, check_whole
 
 Value = str | float
 Bound = float | None
@@ -70,8 +71,13 @@ def with_wishes(
 
     Raises:
         DataError: When an id is not in the catalogue.
+        TypeError: When a wish is of another type.
         ValueError: When wishes contradict each other.
     """
+    if temperature is not None:
+        check_number("temperature", temperature, "above 0, such as 1.0")
+    if seed is not None:
+        check_whole("seed", seed)
     if temperature is None and seed is not None:
         raise ValueError("a seed decides a draw; give a temperature, such as 1.0, to have one")
     if not isinstance(within, Subset | None):
@@ -84,6 +90,8 @@ def with_wishes(
             f"boosts map item ids to numbers, such as {{'item-1': 0.5}}; this is a "
             f"{type(boosts).__name__}"
         )
+    for name, boost in (boosts or {}).items():
+        check_number(f"the boost of {name!r}", boost, "such as 0.5")
     if not isinstance(diversity, Diversity | None):
         raise TypeError(
             f"diversity is a Diversity, such as Diversity(at_most=2), not {diversity!r}"

@@ -421,6 +421,35 @@ def test_a_wish_of_another_type_is_refused(rec, wish, message):
         rec.recommend(HISTORY, **wish)
 
 
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda rec: rec.search(HISTORY, 5), "query is 5; give a text"),
+        (lambda rec: rec.explain([], "sku-4", hint=5), "hint is 5; give a text"),
+        (lambda rec: rec.explain([], "sku-4", rating="5"), "rating is '5'; give a number"),
+        (lambda rec: rec.rate_review(5), "review is 5; give a text"),
+        (lambda rec: rec.summarize(["fine"]), "review is .'fine'.; give a text"),
+        (lambda rec: rec.recommend([], k=2.5), "k is 2.5; give a whole number"),
+        (lambda rec: rec.recommend([], k="3"), "k is '3'; give a whole number"),
+        (lambda rec: rec.recommend([], temperature="1"), "temperature is '1'; give a number above"),
+        (lambda rec: rec.recommend([], temperature=1, seed=1.5), "seed is 1.5; give a whole"),
+        (lambda rec: rec.recommend([], boosts={"sku-1": "1"}), "boost of 'sku-1' is '1'; give a"),
+        (lambda rec: rec.converse("hello"), "a dialogue is a list of turns.*not 'hello'"),
+        (lambda rec: rec.converse(["hello"]), "list of turns.*this turn is 'hello'"),
+        (lambda rec: rec.reply([("shop", "Hello?")]), "a turn is 'user' or 'recommender'"),
+        (lambda rec: rec.reply([("user", 5)]), "a text, not .'user', 5"),
+    ],
+)
+def test_an_argument_of_another_type_is_named_with_its_value(rec, ask, message):
+    with pytest.raises(TypeError, match=message):
+        ask(rec)
+
+
+def test_numbers_of_numpy_are_numbers(rec):
+    wishes = {"k": np.int64(3), "temperature": np.float32(1.0), "seed": np.int32(1)}
+    assert rec.recommend(HISTORY, **wishes) == rec.recommend(HISTORY, k=3, temperature=1.0, seed=1)
+
+
 def test_requests_of_one_batch_may_all_ask_for_something_else(rec):
     engine = rec.recommender
     red = rec.subset(items=["sku-0", "sku-1", "sku-2"])

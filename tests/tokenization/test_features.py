@@ -217,3 +217,23 @@ def test_a_checkpoint_that_lacks_weights_is_refused(tmp_path):
     save_file(weights, tmp_path / "vit" / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ValueError, match=r"lacks 1 weights, such as embeddings\.cls_token"):
         load_picture_encoder(str(tmp_path / "vit"))
+
+
+@pytest.mark.parametrize("name", ["no-such-encoder", "/no/such/folder", "empty"])
+@pytest.mark.parametrize(
+    ("load", "message"),
+    [
+        (load_text_encoder, "the text encoder '{}' cannot be loaded: .* Give a folder .*[text]"),
+        (load_picture_encoder, "the picture encoder '{}' cannot be loaded: .*, or thumbnail"),
+    ],
+)
+def test_an_encoder_that_is_not_there_is_told_in_one_line(
+    name, load, message, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    if name == "empty":
+        (tmp_path / name).mkdir()
+        name = str(tmp_path / name)
+    with pytest.raises(DataError, match=message.format(name)) as refused:
+        load(name)
+    assert "\n" not in str(refused.value)
