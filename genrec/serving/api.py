@@ -276,8 +276,7 @@ class GenRec:
 
     def rate_review(self, review: str, *, likeliest: bool = False) -> float:
         """Tell the rating that a review speaks of; see ``rate``."""
-        request = about_review("preference", review)
-        return self._rate([request], likeliest=likeliest)[0]
+        return self._rate([about_review("preference", review)], likeliest=likeliest)[0]
 
     def explain(
         self, history: History, item: str, *, hint: str | None = None, rating: float | None = None

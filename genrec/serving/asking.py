@@ -104,7 +104,7 @@ def _check_column(name: str, value: object) -> None:
         check_number(name, value, "such as 4.0")
 
 
-def _turns(catalogue: Catalogue, dialogue: Dialogue) -> tuple[Turn, ...]:
+def _turns(catalogue: Catalogue, dialogue: Any) -> tuple[Turn, ...]:
     if isinstance(dialogue, str) or not isinstance(dialogue, Sequence):
         raise TypeError(f"{_A_DIALOGUE}, not {dialogue!r}")
     for said in dialogue:

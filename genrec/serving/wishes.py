@@ -110,7 +110,9 @@ def with_wishes(
             diversity=diversity,
             sampling=None
             if temperature is None
-            else Sampling(temperature=temperature, seed=None if seed is None else seed + user),
+            else Sampling(
+                temperature=float(temperature), seed=None if seed is None else int(seed) + user
+            ),
         )
         for user, request in enumerate(requests)
     ]
