@@ -128,16 +128,15 @@ def main(config: Config) -> None:
 
     validate = Validation(dataset=dataset, event_E=events, serve=serve)
     stream.check()
-    run.claim()  # now that nothing has refused the config
+    run.claim(state)  # now that nothing has refused the config
     trained = train(
-        model, stream, training, accelerator=state, folder=config.work, validate=validate,
-        score=validate.score, run_config=to_dict(config),
+        model, stream, training, accelerator=state, folder=config.work, run_config=to_dict(config),
+        validate=validate, score=validate.score,
     )  # fmt: skip
     if state.is_main_process:
         best = merge(whole_best(model, make, config.work / "best"))
-        calibration = None
-        if "rate" in config.tasks:
-            calibration = serve(best.eval()).calibrate(*rated_requests(dataset, events))
+        rated = rated_requests(dataset, events) if "rate" in config.tasks else None
+        calibration = rated and serve(best.eval()).calibrate(*rated)
         info = {"config": to_dict(config), **trained._asdict()}
         save_bundle(config.out, best, renderer, info=info, calibration=calibration, images=images)
         log.info("the model of step %d stands in %s", trained.best_step, config.out)

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 
 from genrec.models.picture_inputs import PictureInputs, PictureSource
 from genrec.prompts import Example, Examples
-from genrec.training.config import TrainingConfig
+from genrec.training.config import TrainingConfig, TrainingError
 
 Int = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -74,14 +74,14 @@ class PackingCollator:
         """Pack first-fit into a few open rows; the fullest one leaves when nothing fits.
 
         Raises:
-            ValueError: When an example is longer than a row.
+            TrainingError: When an example is longer than a row.
         """
         rows: list[list[Example]] = []
         free: list[int] = []
         for example in examples:
             size = len(example.prompt) + len(example.answer)
             if size > self.row_tokens:
-                raise ValueError(
+                raise TrainingError(
                     f"an example of the task {example.task!r} has {size} tokens, but a row holds "
                     f"{self.row_tokens}; raise row_tokens or lower prompts.history_items"
                 )
@@ -232,7 +232,7 @@ class StepStream:
         """Read the first step, which refuses rows that are too short before anything is written.
 
         Raises:
-            ValueError: When an example of it is longer than a row.
+            TrainingError: When an example of it is longer than a row.
         """
         next(self.read(Position(0, 0)))
 

@@ -1,11 +1,10 @@
 """The folder of a run: it belongs to one config."""
 
-import contextlib
 import json
-import os
-import uuid
 from pathlib import Path
 from typing import Any
+
+from accelerate import Accelerator, PartialState
 
 from genrec.artifacts import ArtifactError, fingerprint, read_json, write_json
 
@@ -38,9 +37,6 @@ class RunFolder:
 
         Its name tells the config, so that a run never finds that of one which was refused.
         """
-        nameless = self._path / "vocabulary"  # of runs that claimed the folder first of all
-        if nameless.is_dir():
-            return nameless
         told = fingerprint(json.dumps(self._config, sort_keys=True))
         return self._path / f"vocabulary-{told}"
 
@@ -49,15 +45,14 @@ class RunFolder:
         """Where what the encoder makes of pictures is kept, by what makes it."""
         return self._path / "pictures"
 
-    def claim(self) -> None:
-        """Claim the folder; all processes may call it. See :func:`claim_run_folder`."""
-        claim_run_folder(self._path, self._config)
+    def claim(self, processes: Accelerator | PartialState) -> None:
+        """Claim the folder, the main process first. See :func:`claim_run_folder`."""
+        with processes.main_process_first():
+            claim_run_folder(self._path, self._config)
 
 
 def claim_run_folder(folder: Path, config: dict[str, Any]) -> None:
     """Note the config of a run in its folder, or check that the folder's run has the same one.
-
-    Of runs that claim a folder at the same time one gets it.
 
     Args:
         folder: Where checkpoints and records go.
@@ -68,13 +63,7 @@ def claim_run_folder(folder: Path, config: dict[str, Any]) -> None:
     """
     path = folder / _CONFIG
     if not path.is_file():
-        draft = folder / f".{_CONFIG}.{uuid.uuid4().hex}"
-        write_json(draft, config)
-        try:
-            with contextlib.suppress(FileExistsError):  # another run came first
-                os.link(draft, path)  # unlike a rename, it replaces nothing
-        finally:
-            draft.unlink()
+        write_json(path, config)
     _check(folder, config)
 
 

@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 from genrec.data import leave_one_out
 from genrec.models import TinyConfig, build_tiny
 from genrec.prompts import Example, Mixture
-from genrec.training import PackingCollator, Position, Seq2SeqCollator, StepStream, make_collator
+from genrec.training import (
+    PackingCollator,
+    Position,
+    Seq2SeqCollator,
+    StepStream,
+    TrainingError,
+    make_collator,
+)
 from tests.small_shop import small_dataset, small_renderer
 
 PAD = 3
@@ -33,7 +40,7 @@ def test_a_row_holds_examples_end_to_end_with_labels_one_position_before():
 
 def test_an_example_longer_than_a_row_is_refused():
     collator = PackingCollator(row_tokens=4, pad=PAD)
-    with pytest.raises(ValueError, match="has 5 tokens, but a row holds 4"):
+    with pytest.raises(TrainingError, match="has 5 tokens, but a row holds 4"):
         list(collator.rows([example([1, 2, 3], [4, 5])]))
 
 
