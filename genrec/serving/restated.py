@@ -15,6 +15,7 @@ from genrec.recommender import Recommender, Request
 from genrec.semantic_ids import SemanticIds
 from genrec.serving.api import GenRec
 from genrec.serving.bundle import follow, model_directory
+from genrec.serving.learned import learned_tasks
 
 
 class Evaluated(NamedTuple):
@@ -23,7 +24,7 @@ class Evaluated(NamedTuple):
     recommender: Recommender
 
     tasks: tuple[str, ...]
-    """The tasks that it learned."""
+    """The tasks that it learned; all that it has words for, where its directory does not say."""
 
     make: Callable[[Any], Recommender]
     """Makes it for another setting: one with a ``catalogue`` and ``is_unseen``."""
@@ -59,7 +60,7 @@ def open_for_evaluation(path: Path, dataset: Dataset, *, beams: int) -> Evaluate
         ours_from=str(path), theirs_from=dataset.name,
     )  # fmt: skip
     return Evaluated(
-        recommender=engine, tasks=tuple(renderer.tasks), ids=renderer.ids,
+        recommender=engine, tasks=tuple(learned_tasks(path) or renderer.tasks), ids=renderer.ids,
         make=lambda setting: engine.following(
             restated(renderer, setting.catalogue, unseen=setting.is_unseen)
         ),
