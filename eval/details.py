@@ -140,8 +140,8 @@ def cost_block(findings: Findings, colours: Mapping[str, str]) -> Block | None:
     return Block(
         "What answers cost",
         "Latency of single requests, one after the other; requests a second of the whole "
-        "evaluation, in batches. Memory is the most that the process had meanwhile, with all methods "
-        "loaded.",
+        "evaluation, in batches. Memory is the most that the process had meanwhile, with all "
+        "methods loaded.",
         ("method", "median", "95 %", "99 %", "requests/s", "prompt tokens/s", "memory", "weights"),
         lines,
         [plot_latency(costs, colours)],
