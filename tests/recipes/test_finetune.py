@@ -17,9 +17,10 @@ from genrec import GenRec
 from genrec.artifacts import ArtifactError
 from genrec.config import load_config
 from genrec.prompts import Tasks, corpus, train_tokenizer
-from genrec.recommender import Request
+from genrec.recommender import Request, TaskError
 from genrec.serving import TransformersRecommender, load_bundle
 from genrec.tokenization import RQKMeansConfig, SemanticTokenizer
+from genrec.training import TrainingError
 from recipes.finetune import Config, main
 from tests.small_shop import small_dataset, with_pictures
 
@@ -146,14 +147,16 @@ def test_a_run_is_not_gone_on_with_another_config(shop, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("bad", "message"),
+    ("bad", "error", "message"),
     [
-        ("--tasks.summarize=1.0", "no training examples for summarize"),
-        ("--training.row_tokens=8", "raise row_tokens"),
+        ("--tasks.summarize=1.0", TaskError, "no training examples for summarize"),
+        ("--training.row_tokens=8", TrainingError, "raise row_tokens"),
     ],
 )
-def test_a_start_that_was_refused_does_not_block_the_corrected_one(shop, tmp_path, bad, message):
-    with pytest.raises(ValueError, match=message):
+def test_a_start_that_was_refused_does_not_block_the_corrected_one(
+    shop, tmp_path, bad, error, message
+):
+    with pytest.raises(error, match=message):
         finetune(shop, tmp_path, "--training.steps=2", bad)
     finetune(shop, tmp_path, "--training.steps=2")
     assert sorted(losses(tmp_path)) == [1, 2]
