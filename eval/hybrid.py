@@ -181,11 +181,13 @@ def _complete(
         for items_X, ranking in zip(pools, rankings, strict=True)
     ]
     asked = [row for row, items in enumerate(missing) if len(items)]
-    again = part.recommender.recommend(
-        [replace(requests[row], only=tuple(missing[row].tolist())) for row in asked],
-        max((len(missing[row]) for row in asked), default=1),
-    )
-    late = dict(zip(asked, again, strict=True))
+    late: dict[int, Ranking] = {}
+    if asked:
+        again = part.recommender.recommend(
+            [replace(requests[row], only=tuple(missing[row].tolist())) for row in asked],
+            max(len(missing[row]) for row in asked),
+        )
+        late = dict(zip(asked, again, strict=True))
     return [
         _shares(part.scale, items_X, [ranking, *([late[row]] if row in late else [])])
         for row, (items_X, ranking) in enumerate(zip(pools, rankings, strict=True))
