@@ -8,7 +8,11 @@ from genrec.eval.baselines import (
 )
 from genrec.eval.bert_score import BertScore
 from genrec.eval.beyond import beyond_accuracy
-from genrec.eval.content_knn import ContentKNNConfig, ContentKNNRecommender
+from genrec.eval.content_knn import (
+    ContentKNNConfig,
+    ContentKNNRecommender,
+    tune_content_knn,
+)
 from genrec.eval.dialogues import evaluate_dialogues
 from genrec.eval.harness import evaluate
 from genrec.eval.hybrid import HybridConfig, HybridRecommender, Part, tune_hybrid
@@ -82,6 +86,7 @@ __all__ = [
     "slice_results",
     "summarize",
     "text_table",
+    "tune_content_knn",
     "tune_hybrid",
     "tune_item_knn",
     "write_report",

@@ -7,16 +7,16 @@ Shape letters in this file: B requests, N items, F features.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from genrec.data import Dataset, Split
+from genrec.eval.encoded_texts import EncodedTexts, Features, unit_rows
 from genrec.eval.tasks import RANKING_TASKS
 from genrec.eval.top_items import tie_breaks, top_items
+from genrec.eval.tuning import tune
 from genrec.recommender import Ranking, Request
-
-Features = np.ndarray[Any, np.dtype[np.float32]]
 
 _SCORES_AT_ONCE = 1 << 24
 
@@ -36,6 +36,17 @@ class ContentKNNConfig:
             raise ValueError(f"last is {self.last}; it is a number of items, at least 1")
         if not 0 < self.decay <= 1:
             raise ValueError(f"decay is {self.decay}; it is a factor above 0 and at most 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContentKNNSettings:
+    """What a content kNN that stands beside other methods is made of."""
+
+    texts: EncodedTexts = field(default_factory=EncodedTexts)
+    """What it knows of the items."""
+
+    neighbours: ContentKNNConfig | None = None
+    """How it sums a history up; left out, the decay is tuned on the validation events."""
 
 
 class ContentKNNRecommender:
@@ -87,18 +98,20 @@ class ContentKNNRecommender:
         return (weights @ self._unit_NF[recent]).astype(np.float32)
 
 
-def unit_rows(features_NF: Features) -> Features:
-    """Scale features to the length 1; rows of 0 stay.
+def tune_content_knn(
+    features_NF: Features, dataset: Dataset, split: Split, *, users: int = 2000, seed: int = 0
+) -> ContentKNNConfig:
+    """Choose the decay with the best NDCG@10 on the validation events.
 
-    Raises:
-        ValueError: When they are no matrix of finite numbers.
+    Args:
+        features_NF: What is known of each item.
+        dataset: The data.
+        split: What to validate on; the test events are not touched.
+        users: Validate on so many events at most.
+        seed: Draws them, and orders items of equal score.
     """
-    features_NF = np.asarray(features_NF, dtype=np.float32)
-    if features_NF.ndim != 2 or not np.isfinite(features_NF).all():
-        raise ValueError(
-            f"features of shape {features_NF.shape} are no matrix of finite numbers; "
-            "give one row per item"
-        )
-    length_N1 = np.linalg.norm(features_NF, axis=1, keepdims=True)
-    unit_NF: Features = features_NF / np.where(length_N1 > 0, length_N1, 1)
-    return unit_NF
+    configs = (ContentKNNConfig(decay=decay) for decay in (0.1, 0.3, 0.5, 0.7, 1.0))
+    return tune(
+        configs, lambda config: ContentKNNRecommender(features_NF, config, seed=seed),
+        dataset, split, task="recommend", metric="ndcg@10", users=users, seed=seed,
+    )  # fmt: skip

@@ -4,28 +4,12 @@ Shape letters in this file: B requests, N items, F features.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
-from genrec.eval.content_knn import Features, unit_rows
+from genrec.eval.encoded_texts import Features, unit_rows
 from genrec.eval.lexical import queries_of
 from genrec.eval.tasks import QUERY_TASKS
 from genrec.eval.top_items import tie_breaks, top_items
 from genrec.recommender import Ranking, Request
-
-
-@dataclass(frozen=True, kw_only=True)
-class DenseConfig:
-    """Which texts are encoded by what."""
-
-    encoder: str = "all-MiniLM-L6-v2"
-    """A sentence-transformers or CLIP-like model, by name on the hub or by path."""
-
-    attributes: list[str] | None = None
-    """What an item's text tells, in this order; all attributes of the catalogue when left out."""
-
-    cache: Path | None = None
-    """A folder that keeps the features of the items; without it they are encoded each time."""
 
 
 class DenseRecommender:

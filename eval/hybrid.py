@@ -1,6 +1,6 @@
 """Several recommenders in one: a model, and helpers that know what the model has not learnt.
 
-Shape letters in this file: P parts, X items of a pool.
+Shape letters in this file: P parts, Q questions, X items of a pool.
 """
 
 import itertools
@@ -20,11 +20,12 @@ from genrec.recommender import Ranking, Recommender, Request
 
 log = logging.getLogger(__name__)
 
-WEIGHTS: Final = (0.25, 0.5, 1.0, 2.0)
+WEIGHTS: Final = (0.25, 0.5, 1.0, 2.0, 4.0)
 FLOORS: Final = (0.0003, 0.001, 0.003, 0.01)
 
-Scale = Literal["scores", "log-probabilities"]
-"""What the numbers of a ranking are: scores of 0 and more, or logarithms of probabilities."""
+Scale = Literal["scores", "cosines", "log-probabilities"]
+"""What the numbers of a ranking are: scores of 0 and more, cosines, of which those below 0 say as
+little as 0, or logarithms of probabilities."""
 
 
 class Part(NamedTuple):
@@ -78,11 +79,12 @@ class HybridRecommender:
         s(i) = \sum_p w_p \log \big( q_p(i) + \varepsilon \big)
 
     over the items that any of the parts names, where :math:`q_p` is the probability of a part that
-    ranks by log-probabilities, and :math:`h_p(i) / \sum_j h_p(j)` of one that ranks by scores. This
-    is the logarithmic opinion pool (Genest and Zidek, https://doi.org/10.1214/ss/1177013825) with a
-    floor, a weighted hybrid in the terms of Burke (https://doi.org/10.1023/A:1021240730564): an
-    item ranks high that all parts find likely. Item-kNN is a good helper: it knows from one event
-    what went with what, which a generator of semantic IDs learns slowly. Each part is asked a
+    ranks by log-probabilities, and :math:`h_p(i) / \sum_j h_p(j)`, over these items, of one that
+    ranks by scores. This is the logarithmic opinion pool (Genest and Zidek,
+    https://doi.org/10.1214/ss/1177013825) with a floor, a weighted hybrid in the terms of Burke
+    (https://doi.org/10.1023/A:1021240730564): an item ranks high that all parts find likely.
+    Neighbours are good helpers: item-kNN knows from one event what went with what, which a
+    generator of semantic IDs learns slowly, and content kNN from none. Each part is asked a
     second time about those items of the pool that it did not name.
     """
 
@@ -159,14 +161,13 @@ def tune_hybrid(
     events = sample_events(split.validation, users, seed=seed)
     questions = list(Questions.about(dataset, events, "recommend"))
     pools = HybridRecommender(parts).pools([q.request for q in questions], reach)
+    targets = [question.target for question in questions]
     scores: dict[HybridConfig, float] = {}
-    for *weights, floor in itertools.product(*[WEIGHTS] * (len(parts) - 1), FLOORS):
-        config = HybridConfig(weights=(1.0, *weights), floor=floor, reach=reach)
-        ranks = [
-            _rank_of(question.target, pool.ranking(config, 10).items)
-            for question, pool in zip(questions, pools, strict=True)
-        ]
-        scores[config] = float(ndcg_at(np.array(ranks, dtype=np.int64), 10).mean())
+    for floor in FLOORS:
+        ranks_of = PooledRanks(pools, targets, floor)
+        for weights in itertools.product((1.0,), *[WEIGHTS] * (len(parts) - 1)):
+            config = HybridConfig(weights=weights, floor=floor, reach=reach)
+            scores[config] = float(ndcg_at(ranks_of(weights), 10).mean())
     best = max(scores, key=lambda config: scores[config])
     log.info("the hybrid validates best, with an NDCG@10 of %.4f, as %s", scores[best], best)
     return best
@@ -203,13 +204,34 @@ def _shares(scale: Scale, items_X: Ints, rankings: Sequence[Ranking]) -> Floats:
                 f"a part scores item {ranking.items[scores.argmin()]} with {scores.min()}; a "
                 "hybrid needs scores of 0 and more, or log-probabilities"
             )
-        values = np.exp(scores) if scale == "log-probabilities" else scores
+        values = np.exp(scores) if scale == "log-probabilities" else np.maximum(scores, 0)
         share_X[np.searchsorted(items_X, ranking.items)] = values
-    if scale == "scores":
+    if scale != "log-probabilities":
         share_X /= max(share_X.sum(), np.finfo(np.float64).tiny)
     return share_X
 
 
-def _rank_of(target: int, items_K: Ints) -> int:
-    found = np.flatnonzero(items_K == target)
-    return int(found[0]) if len(found) else MISSED
+class PooledRanks:
+    """The rank of each question's target in its pool, for many weights of the parts."""
+
+    def __init__(self, pools: Sequence[Pool], targets: Sequence[int], floor: float) -> None:
+        found = [row for row, pool in enumerate(pools) if targets[row] in pool.items_X]
+        self._found, self._questions = np.array(found, dtype=np.int64), len(pools)
+        widest = max((len(pools[row].items_X) for row in found), default=0)
+        parts = len(pools[0].share_PX) if pools else 0
+        self._log_PQX = np.full((parts, len(found), widest), np.nan)
+        self._place_Q1 = np.zeros((len(found), 1), dtype=np.int64)
+        for question, row in enumerate(found):
+            items_X, share_PX = pools[row]
+            self._log_PQX[:, question, : len(items_X)] = np.log(share_PX + floor)
+            self._place_Q1[question] = np.searchsorted(items_X, targets[row])
+
+    def __call__(self, weights: Sequence[float]) -> Ints:
+        """Count what stands before each target: what has more, and of equals what comes first."""
+        mixed_QX = np.tensordot(np.array(weights), self._log_PQX, axes=1)
+        target_Q1 = np.take_along_axis(mixed_QX, self._place_Q1, axis=1)
+        is_earlier_QX = np.arange(mixed_QX.shape[1]) < self._place_Q1
+        is_before_QX = (mixed_QX > target_Q1) | ((mixed_QX == target_Q1) & is_earlier_QX)
+        ranks = np.full(self._questions, MISSED, dtype=np.int64)
+        ranks[self._found] = is_before_QX.sum(axis=1)
+        return ranks

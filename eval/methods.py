@@ -19,8 +19,13 @@ from genrec.eval.baselines import (
     popularity,
     tune_mean_rating,
 )
-from genrec.eval.content_knn import ContentKNNConfig, ContentKNNRecommender
-from genrec.eval.dense import DenseConfig, DenseRecommender
+from genrec.eval.content_knn import (
+    ContentKNNRecommender,
+    ContentKNNSettings,
+    tune_content_knn,
+)
+from genrec.eval.dense import DenseRecommender
+from genrec.eval.encoded_texts import EncodedTexts
 from genrec.eval.factorization import ALSConfig, ALSRecommender, tune_als
 from genrec.eval.hybrid import Scale
 from genrec.eval.item_knn import ItemKNNConfig, ItemKNNRecommender, tune_item_knn
@@ -61,11 +66,12 @@ def _item_knn(
 
 
 def _content_knn(
-    dataset: Dataset, split: Split, settings: ContentKNNConfig | None, seed: int
+    dataset: Dataset, split: Split, settings: ContentKNNSettings | None, seed: int
 ) -> Recommender:
-    from genrec.tokenization import item_texts, text_features
-
-    return ContentKNNRecommender(text_features(item_texts(dataset.catalogue)), settings, seed=seed)
+    settings = settings or ContentKNNSettings()
+    features_NF = settings.texts.features(dataset.catalogue)
+    tuned = settings.neighbours or tune_content_knn(features_NF, dataset, split, seed=seed)
+    return ContentKNNRecommender(features_NF, tuned, seed=seed)
 
 
 def _als(dataset: Dataset, split: Split, settings: ALSConfig | None, seed: int) -> Recommender:
@@ -97,13 +103,11 @@ def _bm25(dataset: Dataset, split: Split, settings: BM25Config | None, seed: int
     return BM25Recommender(item_texts(dataset.catalogue), settings, popularity_N=count_N, seed=seed)
 
 
-def _dense(dataset: Dataset, split: Split, settings: DenseConfig | None, seed: int) -> Recommender:
-    from genrec.tokenization import item_texts, text_features
+def _dense(dataset: Dataset, split: Split, settings: EncodedTexts | None, seed: int) -> Recommender:
     from genrec.tokenization.encoders import load_text_encoder
 
-    settings = settings or DenseConfig()
-    texts = item_texts(dataset.catalogue, settings.attributes)
-    features_NF = text_features(texts, settings.encoder, cache=settings.cache)
+    settings = settings or EncodedTexts()
+    features_NF = settings.features(dataset.catalogue)
     return DenseRecommender(features_NF, load_text_encoder(settings.encoder), seed=seed)
 
 
@@ -128,11 +132,11 @@ def _mean_rating(
 METHODS: Final[dict[str, Method]] = {
     "popularity": Method(RANKING_TASKS, _popularity),
     "item_knn": Method(RANKING_TASKS, _item_knn, ItemKNNConfig),
-    "content_knn": Method(RANKING_TASKS, _content_knn, ContentKNNConfig),
+    "content_knn": Method(RANKING_TASKS, _content_knn, ContentKNNSettings, "cosines"),
     "als": Method(RANKING_TASKS, _als, ALSConfig),
     "sasrec": Method(RANKING_TASKS, _sasrec, SASRecSettings, "log-probabilities"),
     "bm25": Method(QUERY_TASKS, _bm25, BM25Config),
-    "dense": Method(QUERY_TASKS, _dense, DenseConfig),
+    "dense": Method(QUERY_TASKS, _dense, EncodedTexts, "cosines"),
     "templates": Method(TemplateRecommender.tasks, _templates, TemplateConfig),
     "global_mean": Method(RATING_TASKS, _global_mean),
     "mean_rating": Method(("rate",), _mean_rating, MeanRatingConfig),

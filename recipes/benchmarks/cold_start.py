@@ -22,8 +22,8 @@ import torch
 
 from genrec.artifacts import ArtifactError
 from genrec.config import parse_args
-from genrec.data import DataError, Dataset, Split, leave_one_out, sample_events
-from genrec.eval import ContentKNNConfig, ContentKNNRecommender, evaluate, recall_at
+from genrec.data import DataError, Dataset, Split, leave_one_out
+from genrec.eval import ContentKNNRecommender, tune_content_knn
 from genrec.recommender import Recommender
 from genrec.semantic_ids import SemanticIds
 from genrec.tokenization import (
@@ -48,8 +48,6 @@ from recipes.benchmarks.generator import (
     train_generator,
 )
 from recipes.benchmarks.new_items import OnlyNew, items_named, reserve, table, told
-
-DECAYS = (0.1, 0.3, 0.5, 0.7, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,17 +115,6 @@ def ids_of(features_NF: Features, dataset: Dataset, new_N: Bools, config: Config
     return tokenizer.ids
 
 
-def content_knn(features_NF: Features, dataset: Dataset, split: Split) -> ContentKNNRecommender:
-    """Choose the decay that validates best."""
-    events = sample_events(split.validation, 2000, seed=0)
-
-    def recall(decay: float) -> float:
-        knn = ContentKNNRecommender(features_NF, ContentKNNConfig(decay=decay))
-        return float(recall_at(evaluate(knn, dataset, events).ranks, 10).mean())
-
-    return ContentKNNRecommender(features_NF, ContentKNNConfig(decay=max(DECAYS, key=recall)))
-
-
 def main(config: Config) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if config.quick:
@@ -145,7 +132,7 @@ def main(config: Config) -> None:
     generator = train_generator(
         dataset, split, ids, config.generator, folder=config.out, seed=config.seed
     ).recommender
-    knn = content_knn(text_NF, dataset, split)
+    knn = ContentKNNRecommender(text_NF, tune_content_knn(text_NF, dataset, split))
     rows: dict[str, dict[str, Any]] = {}
     recommender: Recommender
     for name, recommender in (("generator", generator), ("content kNN", knn)):

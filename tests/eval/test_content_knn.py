@@ -3,8 +3,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genrec.eval import ContentKNNConfig, ContentKNNRecommender
+from genrec.data import leave_one_out
+from genrec.eval import ContentKNNConfig, ContentKNNRecommender, tune_content_knn
 from genrec.recommender import Recommender, Request
+from tests.eval.written import written
 
 SOAP, SHAMPOO, LAMP, NOTHING = range(4)
 FEATURES = np.array([[2, 0], [3, 3], [0, 1], [0, 0]], dtype=np.float32)
@@ -66,6 +68,18 @@ def test_it_is_a_recommender_that_only_ranks():
     assert isinstance(knn, Recommender)
     with pytest.raises(NotImplementedError, match="only ranks"):
         knn.generate([Request(task="rate")])
+
+
+def test_tuning_finds_how_fast_a_history_is_forgotten():
+    # Of the history, the last item points to item 2 and the two before it to item 3.
+    features = np.array([[0, 1], [1, 0], [0.95, 0.3], [0.3, 0.95], [0, 0]], dtype=np.float32)
+
+    def decay(target):
+        dataset = written({f"u{user}": [0, 0, 1, target, 4] for user in range(5)})
+        return tune_content_knn(features, dataset, leave_one_out(dataset.interactions)).decay
+
+    assert decay(2) == 0.1
+    assert decay(3) > 0.3
 
 
 @pytest.mark.parametrize(

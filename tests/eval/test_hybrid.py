@@ -5,6 +5,8 @@ from hypothesis import strategies as st
 
 from genrec.data import leave_one_out
 from genrec.eval import HybridConfig, HybridRecommender, Part, tune_hybrid
+from genrec.eval.hybrid import FLOORS, WEIGHTS, PooledRanks
+from genrec.eval.ranking import MISSED
 from genrec.recommender import Ranking, Request
 from tests.eval.written import written
 
@@ -128,6 +130,32 @@ def test_tuning_finds_who_is_right():
         return tune_hybrid(parts, dataset, split).weights[1]
 
     assert weight(wrong, right) >= 1 > weight(right, wrong)
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 3), min_size=ITEMS, max_size=ITEMS), min_size=2, max_size=3),
+    st.lists(st.integers(0, ITEMS - 1), min_size=3, max_size=3),
+    st.sampled_from(FLOORS),
+    st.data(),
+)
+def test_tuning_counts_the_places_that_rankings_have(scores_PN, targets, floor, data):
+    parts = [Part(Scores(scores)) for scores in scores_PN]
+    requests = [Request(exclude=tuple({0, 1} - {target})) for target in targets]
+    pools = HybridRecommender(parts).pools(requests, reach=3)
+    weights = data.draw(st.tuples(*[st.sampled_from(WEIGHTS)] * len(parts)))
+    found = PooledRanks(pools, targets, floor)(weights)
+    config = HybridConfig(weights=weights, floor=floor)
+    for pool, target, rank in zip(pools, targets, found, strict=True):
+        items = pool.ranking(config, ITEMS).items.tolist()
+        assert rank == (items.index(target) if target in items else MISSED)
+
+
+def test_cosines_below_zero_say_as_little_as_zero():
+    parts = [Part(Scores(np.log([0.5, 0.3, 0.2])), "log-probabilities")]
+    pool = HybridRecommender([*parts, Part(Scores([-0.5, 0.2, 0.6]), "cosines")]).pools(
+        [Request()], 3
+    )[0]
+    assert pool.share_PX[1] == pytest.approx([0, 0.25, 0.75])
 
 
 def test_what_cannot_be_mixed_is_refused():
