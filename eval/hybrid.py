@@ -20,7 +20,7 @@ from genrec.recommender import Ranking, Recommender, Request
 
 log = logging.getLogger(__name__)
 
-WEIGHTS: Final = (0.25, 0.5, 1.0, 2.0, 4.0)
+WEIGHTS: Final = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 FLOORS: Final = (0.0003, 0.001, 0.003, 0.01)
 
 Scale = Literal["scores", "cosines", "log-probabilities"]

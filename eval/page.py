@@ -95,6 +95,14 @@ class Section(NamedTuple):
     blocks: list[Block]
 
     @property
+    def ranked(self) -> str:
+        """What rankings are drawn from, as a part of a sentence."""
+        if not self.main.startswith("ndcg"):
+            return ""
+        is_whole = self.task != "direct"
+        return f", ranked over {'the whole catalogue' if is_whole else 'the candidates of each'}"
+
+    @property
     def is_compared(self) -> bool:
         """Whether there is a method to compare the subject with."""
         return any(row.comparison for row in self.rows)

@@ -49,6 +49,10 @@ class Collator(Protocol):
         """Make tensors of rows; a row may be empty."""
         ...
 
+    def width(self, row: list[Example]) -> int:
+        """Tell how wide a batch has to be for a row."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class PackingCollator:
@@ -128,6 +132,10 @@ class PackingCollator:
             inputs |= seen.inputs(self.pictures)
         return Batch(inputs, torch.from_numpy(labels_RT), torch.from_numpy(weights_RT))
 
+    def width(self, row: list[Example]) -> int:
+        """Give the tokens of a row: all are padded to the same."""
+        return self.row_tokens
+
 
 @dataclass(frozen=True, kw_only=True)
 class Seq2SeqCollator:
@@ -175,6 +183,10 @@ class Seq2SeqCollator:
             "decoder_input_ids": torch.from_numpy(np.hstack([starts_R1, labels_RT[:, :-1]])),
         }
         return Batch(inputs, torch.from_numpy(labels_RT), torch.from_numpy(weights_RT))
+
+    def width(self, row: list[Example]) -> int:
+        """Count the tokens of the prompt, which most of the work is about."""
+        return max((len(example.prompt) for example in row), default=0)
 
 
 def make_collator(
@@ -239,8 +251,11 @@ class StepStream:
     def share(
         self, rows: list[list[Example]], *, rank: int, world: int, micro_rows: int
     ) -> list[Batch]:
-        """Collate the rows of one process, in batches of at most ``micro_rows``."""
-        mine = rows[rank::world]
+        """Collate the rows of one process, in batches of at most ``micro_rows``.
+
+        Rows of a like width share a batch, so that little of it is padding.
+        """
+        mine = sorted(rows, key=self.collator.width)[rank::world]
         return [
             self.collator.collate(mine[start : start + micro_rows])
             for start in range(0, len(mine), micro_rows)

@@ -167,6 +167,16 @@ def test_the_page_has_a_table_and_plots_for_every_task(page):
     assert sum(tag == "svg" for tag, _ in page.tags) == 6
 
 
+def test_the_page_says_what_is_ranked(tmp_path):
+    dataset, events = shop(), leave_one_out(shop().interactions).test
+    first = Oracle(ranking=lambda request: sorted(request.only or range(12))[:3])
+    run = evaluate(first, dataset, events, tasks=("recommend", "direct"), k=3, candidates=4)
+    write_report(tmp_path / "report", {"first": run}, dataset)
+    told = " ".join((tmp_path / "report" / "report.html").read_text().split())
+    assert "3 requests, ranked over the whole catalogue." in told
+    assert "3 requests, ranked over the candidates of each." in told
+
+
 def test_the_page_shows_each_user_with_history_truth_and_ranking(page):
     assert [text for text in page.texts if text in ("ann", "bob", "cyd")]
     differing = len(page.having("user")) - 3  # those are shown with two rankings each

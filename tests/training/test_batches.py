@@ -169,6 +169,14 @@ def test_the_processes_of_a_step_share_all_its_rows(stream, world, micro_rows):
     assert sum(float(b.weights_RT.sum()) for b in shares) == float(together.weights_RT.sum())
 
 
+def test_rows_of_a_like_length_share_a_batch():
+    rows = [[example([1] * size, [2])] for size in (7, 1, 8, 2, 7, 2, 1)] + [[]]
+    stream = StepStream(mixture=None, collator=Seq2SeqCollator(pad=0, start=9), rows_per_step=8)
+    batches = stream.share(rows, rank=0, world=1, micro_rows=4)
+    assert [batch.inputs["input_ids"].shape for batch in batches] == [(4, 2), (4, 8)]
+    assert sum(int(batch.inputs["attention_mask"].sum()) for batch in batches) == 28 + 1
+
+
 def test_every_step_has_the_same_number_of_rows(stream):
     assert {len(rows) for _, rows in first(stream, 12)} == {4}
 
