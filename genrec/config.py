@@ -39,7 +39,7 @@ def parse_args(config: type[T], doc: str | None, args: Sequence[str] | None = No
     parser.add_class_arguments(config)
     try:
         for path in _config_paths(args):
-            _refuse_unknown_fields(config, _read_yaml(path), source=str(path))
+            _refuse_unknown_fields(config, read_yaml(path), source=str(path))
         _refuse_unknown_options(config, args)
         namespace = parser.parse_args(args)
         try:
@@ -58,7 +58,7 @@ def load_config(config: type[T], path: Path | str, overrides: Sequence[str] = ()
     Raises:
         ConfigError: When the file holds an unknown field or a value that makes no sense.
     """
-    _refuse_unknown_fields(config, _read_yaml(Path(path)), source=str(path))
+    _refuse_unknown_fields(config, read_yaml(Path(path)), source=str(path))
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--config", action="config")
     parser.add_class_arguments(config)
@@ -120,7 +120,12 @@ def _config_paths(args: Sequence[str]) -> list[Path]:
     return [Path(path) for path in paths]
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read the fields that a YAML file has, as they stand there.
+
+    Raises:
+        ConfigError: When there is no such file, or it holds no fields.
+    """
     if not path.is_file():
         raise ConfigError(f"{path} does not exist")
     try:

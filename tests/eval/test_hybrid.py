@@ -5,7 +5,9 @@ from hypothesis import strategies as st
 
 from genrec.data import leave_one_out
 from genrec.eval import HybridConfig, HybridRecommender, Part, tune_hybrid
+from genrec.eval.contenders import Contender
 from genrec.eval.hybrid import FLOORS, WEIGHTS, PooledRanks
+from genrec.eval.mixtures import Remembering, hybrids
 from genrec.eval.ranking import MISSED
 from genrec.recommender import Ranking, Request
 from tests.eval.written import written
@@ -148,6 +150,37 @@ def test_tuning_counts_the_places_that_rankings_have(scores_PN, targets, floor, 
     for pool, target, rank in zip(pools, targets, found, strict=True):
         items = pool.ranking(config, ITEMS).items.tolist()
         assert rank == (items.index(target) if target in items else MISSED)
+
+
+def test_what_was_asked_before_is_remembered():
+    part = Scores([3, 1, 2])
+    remembering = Remembering(part)
+    first, again = Request(history=(0,)), Request(history=(1,))
+    some = Request(history=(0,), only=(1, 2))
+    answers = remembering.recommend([first, some, again, first], 2)
+    assert [ranking.items.tolist() for ranking in answers] == [[0, 2], [2, 1], [0, 2], [0, 2]]
+    assert part.asked == [[first, again], [some]]
+    assert remembering.recommend([again, first], 2)[0].items.tolist() == [0, 2]
+    assert part.asked == [[first, again], [some]]
+    remembering.recommend([some], 2)
+    remembering.recommend([first], 3)
+    assert part.asked[2:] == [[some], [first]]
+    assert remembering.generate([first]) == ["words"]
+
+
+def test_mixtures_that_share_a_part_ask_it_once():
+    dataset = written({f"u{user}": [user % 3, 4, 5, 6] for user in range(6)})
+    model, left, right = Scores(np.log(np.full(12, 1 / 12))), Scores(range(12)), Scores([1.0] * 12)
+    methods = {
+        "model": Contender(recommender=model, scale="log-probabilities"),
+        "left": Contender(recommender=left), "right": Contender(recommender=right),
+    }  # fmt: skip
+    split = leave_one_out(dataset.interactions)
+    names = ["model+left", "model+left+right"]
+    made = dict(hybrids(names, methods, dataset, split))
+    assert list(made) == names
+    whole = [asked for asked in model.asked if asked[0].only is None]
+    assert len(whole) == 1  # on the validation events, for both mixtures
 
 
 def test_cosines_below_zero_say_as_little_as_zero():
