@@ -175,7 +175,8 @@ def roll_back(ledger: Ledger, version: int, sizes: tuple[int, ...], *, items_per
     """Append a version with the items and IDs of an older one; nothing of the log is lost.
 
     Items that came since leave. Where such an item has the freed ID of one that returns, it will
-    get another ID should it come again.
+    get another ID should it come again. An item that returns to an ID that was freed gives up the
+    one that it got since.
     """
     rows_N = ledger.rows_at(version)
     entries = ledger.entries
@@ -183,11 +184,12 @@ def roll_back(ledger: Ledger, version: int, sizes: tuple[int, ...], *, items_per
     freed_E[rows_N] = False
     ids = SemanticIds(entries.codes_EL, sizes)
     holders = collections.Counter(map(tuple, ids.codes_NL[rows_N].tolist()))
+    here = {entries.item_ids[row] for row in rows_N.tolist()}
     away = np.flatnonzero(~freed_E & ~np.isin(np.arange(len(entries)), rows_N))
     for row in away.tolist():
         codes = tuple(entries.codes_EL[row].tolist())
-        holders[codes] += 1
-        freed_E[row] = holders[codes] > items_per_id
+        freed_E[row] = entries.item_ids[row] in here or holders[codes] >= items_per_id
+        holders[codes] += not freed_E[row]
     was = ledger.versions[version - 1]
     return ledger.next(
         rows_N, entries=replace(entries, freed_E=freed_E), change=f"rolled back to {version}",

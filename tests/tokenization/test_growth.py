@@ -180,6 +180,20 @@ def test_rolling_back_over_a_freed_id_leaves_it_to_its_first_owner():
     assert tokenizer.ids.are_unique
 
 
+def test_an_item_that_rolls_back_to_its_first_id_gives_up_the_second():
+    tokenizer = train()
+    first, (last,) = id_of(tokenizer, old_names()[-1]), features(ITEMS)[-1:]
+    tokenizer.remove(["old-59"], free=True)
+    tokenizer.add(np.stack([last, last]), ["twin", "old-59"])
+    assert id_of(tokenizer, "old-59") != first
+    tokenizer.rollback(1)
+    tokenizer.update(catalogue(*old_names()))
+    assert id_of(tokenizer, "old-59") == first
+    tokenizer.remove(["old-59"])
+    tokenizer.add(last[None], ["old-59"])
+    assert id_of(tokenizer, "old-59") == first
+
+
 def test_the_whole_story_survives_the_disk(tmp_path):
     tokenizer = train()
     tokenizer.add(features(5, seed=1), new_names(5))
@@ -325,6 +339,12 @@ class GrowingShop(RuleBasedStateMachine):
     def no_id_has_too_many_items(self):
         if hasattr(self, "tokenizer"):
             assert self.tokenizer.ids.items_per_id.max() <= self.per_id
+
+    @invariant()
+    def every_item_is_known_by_the_id_it_has(self):
+        if hasattr(self, "tokenizer"):
+            ledger = self.tokenizer.ledger
+            assert [ledger.known[name] for name in ledger.item_ids] == ledger.rows_N.tolist()
 
 
 GrowingShop.TestCase.settings = settings(max_examples=25, stateful_step_count=15, deadline=None)
