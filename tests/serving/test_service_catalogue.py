@@ -55,6 +55,14 @@ def test_items_come_leave_and_sell_out(shop):
         assert named(client) == (3, there)
 
 
+def test_an_item_that_is_replaced_may_be_sold_out(shop):
+    with client_of(make_store(*shop)) as client:
+        change(client, remove=["sku-2"], add=[new_item("sku-2")], stock={"sku-2": False})
+        assert not client.get("/v1/items/sku-2").json()["in_stock"]
+        change(client, remove=["sku-2"], add=[new_item("sku-2")])
+        assert client.get("/v1/items/sku-2").json()["in_stock"]
+
+
 def test_new_items_get_ids_that_nobody_has(shop):
     store = make_store(*shop)
     with client_of(store) as client:

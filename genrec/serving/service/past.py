@@ -30,10 +30,11 @@ class Shelf:
             gone = set(change.remove)
             row_of = {name: row for name, row in row_of.items() if name not in gone}
             row_of |= {name: first_row + number for number, name in enumerate(change.add)}
-        sold_out = (self.sold_out | {name for name, is_in in change.stock.items() if not is_in}) - {
-            *change.remove, *(name for name, is_in in change.stock.items() if is_in)
-        }  # fmt: skip
-        return Shelf(row_of, sold_out)
+        # What is told of the stock is told last: of an item that leaves and comes again at once it
+        # is about the new one.
+        back_in = {name for name, is_in in change.stock.items() if is_in}
+        left = self.sold_out - {*change.remove, *back_in}
+        return Shelf(row_of, left | (change.stock.keys() - back_in))
 
 
 @dataclass(frozen=True)
