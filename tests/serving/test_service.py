@@ -268,6 +268,12 @@ def test_new_items_that_cannot_be_read_are_refused(client, item, code, field):
     refused(client.post("/v1/recommend", json=body), 422, code, field)
 
 
+def test_beside_new_items_what_is_unknown_is_named_by_its_place(client):
+    new = {"new_items": [{"item_id": "mine", "attributes": {}}]}
+    response = client.post("/v1/recommend", json={"history": ["mine", "sku-0", "sku-77"], **new})
+    refused(response, 422, "unknown_item", "history.2")
+
+
 def test_too_large_a_picture_is_refused(shop):
     config = ServiceConfig(limits=LimitsConfig(picture_pixels=255))
     with client_of(make_store(*shop), config) as client:

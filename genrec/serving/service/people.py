@@ -8,7 +8,7 @@ import polars as pl
 from genrec.data import Catalogue
 from genrec.data.catalogue import PICTURE
 from genrec.models import PictureStore
-from genrec.serving.service.errors import item_exists
+from genrec.serving.service.errors import item_exists, unknown_item
 from genrec.serving.service.inline import table_of
 from genrec.serving.service.newcomers import Newcomers
 from genrec.serving.service.schemas import NewItem
@@ -26,6 +26,9 @@ class People(NamedTuple):
         """Find rows; see :meth:`CatalogueVersion.rows`."""
         if not self.guests:
             return self.version.rows(item_ids, field)
+        for place, name in enumerate(item_ids):
+            if name not in self.guests and name not in self.version:
+                raise unknown_item(name, f"{field}.{place}")
         return tuple(
             self.guests[name] if name in self.guests else self.version.rows([name], field)[0]
             for name in item_ids
