@@ -110,4 +110,6 @@ def _factorise(matrix_NN: Tensor, dim: int, generator: torch.Generator) -> Tenso
     leading_D = values_S.abs().argsort(descending=True)[:dim]
     vectors_ND: Tensor = basis_NS @ vectors_SS[:, leading_D]
     vectors_ND *= values_S[leading_D].abs().sqrt()
+    # Rounding leaves next to nothing in rows of nothing, which scaling to a length would blow up.
+    vectors_ND[matrix_NN.sum(dim=1).to_dense() == 0] = 0
     return vectors_ND

@@ -67,6 +67,18 @@ def test_an_item_without_partners_has_the_zero_vector_and_the_others_the_weight(
     np.testing.assert_allclose(lengths_N, [2, 2, 0], atol=1e-6)
 
 
+@pytest.mark.parametrize("dim", [8, 64])
+def test_items_without_partners_say_nothing_however_wide_the_features(dim):
+    draw = np.random.default_rng(0)
+    met = draw.permutation(60)[:20]
+    events = interactions([draw.choice(met, size=5).tolist() for _ in range(40)], 60)
+    found_ND = collaborative_features(
+        events, np.ones(len(events), dtype=np.bool_), 60, CollaborativeConfig(dim=dim),
+        generator=torch.Generator().manual_seed(0),
+    )  # fmt: skip
+    assert set(np.flatnonzero(found_ND.any(axis=1))) == set(met)
+
+
 def test_the_leading_singular_vectors_are_found():
     histories = [np.random.default_rng(user).integers(30, size=8).tolist() for user in range(60)]
     events = interactions(histories, 30)
