@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from genrec.models.flamingo.resampler import feed_forward, join_heads, split_heads
-from genrec.models.flamingo.sight import AllPictures, OwnPictures, Sight
+from genrec.models.flamingo.sight import AllPictures, OwnPictures, Sight, occurrences_begin
 
 
 class GatedCrossAttention(nn.Module):
@@ -130,8 +130,10 @@ def put_latents(
     latents = sight.latents_UCD.shape[1]
     place_M = sight.token_N[marks_N]
     picture_M = sight.picture_N[marks_N]
-    occurrence_M = (sight.slot_N // sight.width)[marks_N]
-    marks_O = torch.bincount(occurrence_M, minlength=len(sight.picture_O))
+    # Not the rows of the sight's grid: a long occurrence has several, its marks stand in the first.
+    begins_N = occurrences_begin(sight.token_N, sight.picture_N)
+    occurrence_N = begins_N.cumsum(0) - 1
+    marks_O = torch.bincount(occurrence_N[marks_N], minlength=int(begins_N.sum()))
     if (marks_O != latents).any():
         raise ValueError(
             f"an item has {int(marks_O[marks_O != latents][0])} tokens that stand for its picture, "

@@ -29,7 +29,7 @@ class OwnPictures(NamedTuple):
     """The picture that each of them sees."""
 
     picture_O: Tensor
-    """The picture of each occurrence."""
+    """The picture of each row of the grid."""
 
     slot_N: Tensor
     """Places of the seeing tokens in the grid of O rows."""
@@ -63,8 +63,7 @@ def own_pictures(owner_RT: Tensor, latents_UCD: Tensor) -> OwnPictures:
     owner_X = owner_RT.flatten()
     token_N = (owner_X >= 0).nonzero().squeeze(1)
     picture_N = owner_X[token_N]
-    begins_N = torch.ones_like(token_N, dtype=torch.bool)
-    begins_N[1:] = (token_N.diff() != 1) | (picture_N.diff() != 0)
+    begins_N = occurrences_begin(token_N, picture_N)
     runs, place_N = _runs(begins_N)
     longest = int(place_N.max()) + 1 if len(token_N) else 0
     # A run of more than twice the mean goes on in another row: the grid has at most 6 N places.
@@ -80,6 +79,13 @@ def own_pictures(owner_RT: Tensor, latents_UCD: Tensor) -> OwnPictures:
         slot_N=(begins_N.cumsum(0) - 1) * width + place_N,
         width=width,
     )
+
+
+def occurrences_begin(token_N: Tensor, picture_N: Tensor) -> Tensor:
+    """Tell which of the seeing tokens begin an occurrence, of shape (N,)."""
+    begins_N = torch.ones_like(token_N, dtype=torch.bool)
+    begins_N[1:] = (token_N.diff() != 1) | (picture_N.diff() != 0)
+    return begins_N
 
 
 def _runs(begins_N: Tensor) -> tuple[Tensor, Tensor]:
