@@ -259,6 +259,7 @@ def test_what_cannot_be_is_refused_with_its_field(shop, route, body, code, field
         ({"item_id": "sku-3"}, "item_exists", "new_items.0.item_id"),
         ({"attributes": {"colour": "red"}}, "unknown_attribute", "new_items.0.attributes.colour"),
         ({"attributes": {"price": "dear"}}, "wrong_type", "new_items.0.attributes.price"),
+        ({"attributes": {"price": 10**400}}, "too_large", "new_items.0.attributes.price"),
         ({"picture": "???"}, "broken_picture", "new_items.0.picture"),
         ({"picture": "AAAA"}, "broken_picture", "new_items.0.picture"),
     ],

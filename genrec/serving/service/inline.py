@@ -3,6 +3,7 @@
 import base64
 import binascii
 import io
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,7 +31,8 @@ def table_of(
         picture_pixels: Largest picture, width times height.
 
     Raises:
-        Refusal: When an attribute is unknown or of another type, or a picture cannot be read.
+        Refusal: When an attribute is unknown, of another type or too large a number, or a picture
+            cannot be read.
     """
     schema = like.table.schema
     rows = []
@@ -69,7 +71,17 @@ def _value(value: str | int | float | None, dtype: pl.DataType, field: str) -> A
         raise Refusal(
             422, "wrong_type", f"{field} must be a whole number", field=field, remedy="round it"
         )
-    return int(value) if dtype.is_integer() else float(value)
+    try:
+        number = int(value) if dtype.is_integer() else float(value)
+        is_held = math.isfinite(pl.select(pl.lit(number, dtype=dtype)).item())
+    except (OverflowError, pl.exceptions.PolarsError):
+        is_held = False
+    if not is_held:
+        raise Refusal(
+            422, "too_large", f"{field} is beyond the numbers that the catalogue holds",
+            field=field, remedy=f"give one that fits into {dtype}",
+        )  # fmt: skip
+    return number
 
 
 def _picture(text: str, field: str, most_pixels: int) -> bytes:
