@@ -3,6 +3,7 @@
 import io
 import logging
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
@@ -133,7 +134,7 @@ def _sound(read: Callable[[], bytes]) -> bytes | None:
     """Read a picture; ``None`` where it cannot be decoded to its last pixel."""
     try:
         content = read()
-    except (OSError, ValueError, zipfile.BadZipFile):
+    except (OSError, ValueError, zipfile.BadZipFile, zlib.error):
         return None
     return content if _decodes(content) else None
 

@@ -61,6 +61,20 @@ def test_a_broken_picture_is_missing_counted_and_named(tmp_path, pack, broken, c
     assert "1 pictures" in caplog.text
 
 
+def test_a_picture_that_cannot_be_unpacked_is_broken(tmp_path):
+    path = tmp_path / "pictures.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("a.png", PNG)
+        file.writestr("b.png", PNG)
+    content = bytearray(path.read_bytes())
+    start = zipfile.sizeFileHeader + len("a.png")
+    content[start : start + 20] = b"\xff" * 20  # no beginning of a deflated file
+    path.write_bytes(content)
+    found = read_pictures(path, ["a", "b"])
+    assert found.column.to_list() == [None, PNG]
+    assert found.report["broken_items"] == ["a"]
+
+
 def test_a_truncated_zip_file_is_refused(tmp_path):
     path = archive(tmp_path, {"a.jpg": JPEG})
     path.write_bytes(path.read_bytes()[:-30])
