@@ -177,14 +177,19 @@ def _instead(kind: str, name: str, names: Sequence[str]) -> str:
 
 
 def _check_fields(path: Path, lines: Iterable[str], separator: str) -> None:
-    records = csv.reader(lines, delimiter=separator)
-    header = next(records)
-    for row, record in enumerate(records, start=2):
-        if len(record) > len(header):
-            raise DataError(
-                f"{path}, row {row} has {len(record)} fields, but the header has {len(header)}; "
-                "quote fields that hold a separator"
-            )
+    row, wanted = 0, 0
+    try:
+        for row, record in enumerate(csv.reader(lines, delimiter=separator), start=1):
+            wanted = wanted or len(record)
+            if len(record) > wanted:
+                raise DataError(
+                    f"{path}, row {row} has {len(record)} fields, but the header has {wanted}; "
+                    "quote fields that hold a separator"
+                )
+    except csv.Error as error:  # a field without an end is longer than any may be
+        raise DataError(
+            f"{path}, row {row + 1} cannot be read ({error}); close its quotes"
+        ) from error
 
 
 def _is_empty(path: Path) -> bool:

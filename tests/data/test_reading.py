@@ -130,6 +130,12 @@ def test_a_broken_row_is_named(tmp_path, name, content, message):
         collect(tmp_path / name)
 
 
+def test_a_row_whose_quotes_never_close_is_named(tmp_path):
+    (tmp_path / "a.csv").write_text('user,item\nu,a\nu,"b\n' + "u,a\n" * 40_000)
+    with pytest.raises(DataError, match=r"row 3 cannot be read \(field larger.*close its quotes"):
+        collect(tmp_path / "a.csv")
+
+
 def test_text_that_is_not_utf8_is_refused(tmp_path):
     (tmp_path / "a.csv").write_bytes(b"user\nu\nJos\xe9\nx\n")
     with pytest.raises(DataError, match=r"not UTF-8 text behind row 2.*convert it"):
