@@ -69,14 +69,19 @@ def scan_rows(path: Path, columns: Sequence[str], *, optional: Sequence[str] = (
 
 
 @contextlib.contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Turn what goes wrong while a file is read into a :class:`DataError` that names the row."""
+def reading(path: Path, *, parse: Callable[[str], Any] | None = None) -> Iterator[None]:
+    """Turn what goes wrong while a file is read into a :class:`DataError` that names the row.
+
+    Args:
+        path: The file.
+        parse: Reads a line of a file that has one object a line, whatever its name says.
+    """
     try:
         yield
     except FileNotFoundError:
         raise DataError(f"{path} does not exist") from None
     except (pl.exceptions.PolarsError, OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise DataError(_explain(path, error)) from error
+        raise DataError(_explain(path, error, parse)) from error
 
 
 def json_lines(
@@ -89,7 +94,7 @@ def json_lines(
         parse: Reads a line; raises a ``ValueError`` or ``SyntaxError`` where it cannot.
     """
     empty = True
-    with reading(path), _open_text(path) as lines:
+    with reading(path, parse=parse), _open_text(path) as lines:
         for row in _objects(path, lines, parse):
             empty = False
             yield row
@@ -115,11 +120,8 @@ def _objects(
 
 
 def _kind(path: Path) -> str:
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    gzipped = suffixes[-1:] == [".gz"]
-    suffix = suffixes[-2] if gzipped and len(suffixes) > 1 else (suffixes or [""])[-1]
-    kind = _KINDS.get(suffix)
-    if kind is None or (gzipped and kind == "parquet"):
+    kind = _kind_by_name(path)
+    if kind is None:
         raise DataError(
             f"{path} is no file that can be read; known are {', '.join(_KINDS)}, "
             "and .gz behind those that are text"
@@ -127,6 +129,14 @@ def _kind(path: Path) -> str:
     if not path.is_file():
         raise DataError(f"{path} does not exist")
     return kind
+
+
+def _kind_by_name(path: Path) -> str | None:
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    gzipped = suffixes[-1:] == [".gz"]
+    suffix = suffixes[-2] if gzipped and len(suffixes) > 1 else (suffixes or [""])[-1]
+    kind = _KINDS.get(suffix)
+    return None if gzipped and kind == "parquet" else kind
 
 
 def _scan_csv(path: Path, kind: str) -> pl.LazyFrame:
@@ -141,20 +151,22 @@ def _open_text(path: Path) -> io.TextIOWrapper:
     return io.TextIOWrapper(_open_bytes(path), encoding="utf-8-sig", newline="")
 
 
-def _explain(path: Path, error: Exception) -> str:
+def _explain(path: Path, error: Exception, parse: Callable[[str], Any] | None) -> str:
     """Say where a file is broken, by reading it line by line."""
-    kind = _kind(path)
+    kind = _kind_by_name(path) if parse is None else "json lines"
+    if not path.is_file():
+        return f"{path} is no file"
     if kind == "parquet":
         return f"{path} cannot be read as Parquet ({_first_line(error)}); write or copy it again"
     if _is_empty(path):
         return f"{path} is empty"
     try:
         with _open_text(path) as lines:
-            if kind == "json lines":
-                for _ in _objects(path, lines, json.loads):
-                    pass
-            else:
+            if kind in _SEPARATORS:
                 _check_fields(path, lines, _SEPARATORS[kind])
+            is_json = kind == "json lines"
+            for _ in _objects(path, lines, parse or json.loads) if is_json else lines:
+                pass
     except DataError as explanation:
         return str(explanation)
     except (EOFError, OSError, zlib.error) as broken:

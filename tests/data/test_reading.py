@@ -1,4 +1,6 @@
+import ast
 import gzip
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -154,8 +156,22 @@ def test_a_line_that_is_no_object_is_refused(tmp_path, line):
         list(json_lines(tmp_path / "a.jsonl"))
 
 
-def test_a_truncated_gzip_of_objects_is_refused(tmp_path):
-    whole = gzip.compress(b'{"a": 1}\n' * 1000)
-    (tmp_path / "a.jsonl.gz").write_bytes(whole[:-9])
-    with pytest.raises(DataError, match="breaks off or is damaged"):
-        list(json_lines(tmp_path / "a.jsonl.gz"))
+@pytest.mark.parametrize(
+    ("name", "line", "parse"),
+    [
+        ("a.jsonl.gz", b'{"a": 1}\n', json.loads),
+        ("a.txt.gz", b'{"a": 1}\n', json.loads),
+        ("a.json.gz", b"{'a': 1}\n", ast.literal_eval),
+    ],
+)
+def test_a_truncated_gzip_of_objects_is_refused(tmp_path, name, line, parse):
+    (tmp_path / name).write_bytes(gzip.compress(line * 1000)[:-9])
+    with pytest.raises(DataError, match=r"breaks off or is damaged behind row \d{3,}"):
+        list(json_lines(tmp_path / name, parse))
+
+
+def test_what_is_no_text_is_told_of_a_file_of_any_name(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"u\nJos\xe9\n")
+    told = pytest.raises(DataError, match=r"a\.txt is not UTF-8 text behind row 1")
+    with told, reading(tmp_path / "a.txt"):
+        pl.read_csv(tmp_path / "a.txt")
