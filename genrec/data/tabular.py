@@ -131,7 +131,8 @@ def _items(config: TabularConfig, path: Path) -> pl.DataFrame:
     with reading(path):
         table = scan.select(
             ROW,
-            pl.col(config.item_id).cast(pl.String).alias(ITEM_ID),
+            # As those of events, which are taken without blanks around them.
+            pl.col(config.item_id).cast(pl.String).str.strip_chars().alias(ITEM_ID),
             *config.attributes,
         ).collect()
     for name in config.numbers:

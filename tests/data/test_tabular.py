@@ -40,6 +40,13 @@ def test_columns_are_found_by_their_names(tmp_path):
     assert dataset.catalogue.describe(1) == {}
 
 
+def test_blanks_around_ids_do_not_count(tmp_path):
+    goods = "sku,name,price,isbn\na ,A thing,1.5,007\n b,,,\n"
+    dataset = load_tabular(config(tmp_path, log=LOG.replace(",b,", ", b ,"), goods=goods))
+    assert dataset.catalogue.item_ids == ["a", "b"]
+    assert dataset.interactions.item.tolist() == [0, 1, 0]
+
+
 def test_without_a_table_of_items_they_are_those_of_the_interactions(tmp_path):
     config(tmp_path)
     dataset = load_tabular(
