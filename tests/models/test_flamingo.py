@@ -515,7 +515,7 @@ def test_early_fusion_leaves_the_words_of_an_item_alone():
 
 def test_early_fusion_reads_an_item_that_has_far_more_words_than_others():
     model = small_flamingo(fusion="early", latents=1)
-    mark_RT, owner_RT = owners("0.1.2........."), owners("0.1.22222222222")
+    mark_RT, owner_RT = owners("0.1.2.........."), owners("0.1.22222222222")
     token_RT = prompt(mark_RT)
     marks_only = logits(model, token_RT, owner=mark_RT, pixel_values=pictures(3))
     assert torch.equal(
