@@ -160,12 +160,33 @@ def test_what_was_asked_before_is_remembered():
     answers = remembering.recommend([first, some, again, first], 2)
     assert [ranking.items.tolist() for ranking in answers] == [[0, 2], [2, 1], [0, 2], [0, 2]]
     assert part.asked == [[first, again], [some]]
-    assert remembering.recommend([again, first], 2)[0].items.tolist() == [0, 2]
+    assert remembering.recommend([again, some], 2)[0].items.tolist() == [0, 2]
     assert part.asked == [[first, again], [some]]
-    remembering.recommend([some], 2)
+    more = Request(history=(0,), only=(0, 1, 2, 3))
+    (all_three,) = remembering.recommend([more], 5)
+    assert all_three.items.tolist() == [0, 2, 1]
+    assert all_three.scores.tolist() == [3, 2, 1]
     remembering.recommend([first], 3)
-    assert part.asked[2:] == [[some], [first]]
+    remembering.recommend([more, some], 1)
+    assert part.asked[2:] == [[Request(history=(0,), only=(0, 3))], [first]]
     assert remembering.generate([first]) == ["words"]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.sets(st.integers(0, 7), min_size=1)), max_size=6),
+    st.integers(1, 8),
+)
+def test_remembering_changes_no_answer(asked, k):
+    part = Scores([3, 1, 2, 2, 9, 0, 5, 4])
+    remembering = Remembering(part)
+    requests = [Request(history=(user,), only=tuple(sorted(only))) for user, only in asked]
+    requests += [Request(history=(user,)) for user, _ in asked]
+    for batch in (requests[::2], requests):
+        for known, asked_anew in zip(
+            remembering.recommend(batch, k), part.recommend(batch, k), strict=True
+        ):
+            assert known.items.tolist() == asked_anew.items.tolist()
+            assert known.scores.tolist() == asked_anew.scores.tolist()
 
 
 def test_mixtures_that_share_a_part_ask_it_once():
