@@ -3,7 +3,7 @@
 import bisect
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from itertools import islice
+from itertools import chain, islice
 from typing import Final, TypeVar
 
 from genrec.prompts.config import Context, PromptConfig
@@ -43,9 +43,7 @@ class HistoryWriter:
             count = min(self._config.history_items, max(room, 0) // levels)
             rows = request.history[max(len(request.history) - count, 0) :]
             return [self._items.codes(rows, weight=weight)]
-        ahead = self._ahead(request)
-        room -= sum(len(piece.tokens) for piece in ahead)
-        return [*_latest(self._newest_first(request), room), *ahead]
+        return _latest(chain([self._ahead(request)], self._newest_first(request)), room)
 
     def titles(self, request: Request, room: int) -> list[Piece]:
         """Write the titles of the latest items that have one, oldest first, each with an end."""

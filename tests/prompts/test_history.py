@@ -92,6 +92,18 @@ def test_an_event_that_does_not_fit_goes_with_all_that_is_told_of_it():
     assert text.endswith("<a_2><b_2> rated 5")
 
 
+@pytest.mark.parametrize("room", [0, 3, 6, 9, 12])
+def test_what_is_told_ahead_of_the_answer_takes_no_more_room_than_there_is(room):
+    fixed = len(renderer_of().render(Request(task="search", query="lamp")).prompt)
+    renderer = renderer_of(history_context=("behaviour",), prompt_tokens=fixed + room)
+    example = renderer.render(
+        Request(task="search", query="lamp", history=(0, 1), behaviour="buys it")
+    )
+    assert len(example.prompt) <= fixed + room
+    text = written(renderer, example)
+    assert "buys it" in text or "<a_0>" not in text  # the oldest goes first
+
+
 def test_titles_stand_for_items_and_are_told_apart():
     renderer = renderer_of()
     text = written(renderer, renderer.render(Request(task="titles_to_item", history=(0, 4))))
