@@ -36,7 +36,11 @@ class TrieLogitsProcessor(LogitsProcessor):  # type: ignore[misc]  # transformer
                 decoder of an encoder-decoder.
             constraints: Which items every request may name.
             end_token: What follows a complete ID; ``None`` if nothing may.
+
+        Raises:
+            ValueError: When IDs have different lengths.
         """
+        _refuse_ends(trie)
         self._trie = trie
         self._prompt_length = prompt_length
         self._constraints = constraints
@@ -66,6 +70,7 @@ def prefix_allowed_tokens_fn(
     end_token: int | None = None,
 ) -> Callable[[int, Tensor], list[int]]:
     """Make the argument of ``generate`` of the same name; it takes what the processor takes."""
+    _refuse_ends(trie)
 
     def allowed_tokens(request: int, input_ids_T: Tensor) -> list[int]:
         token_1T = input_ids_T[None, prompt_length:]
@@ -75,6 +80,15 @@ def prefix_allowed_tokens_fn(
         return tokens
 
     return allowed_tokens
+
+
+def _refuse_ends(trie: TokenTrie) -> None:
+    """Refuse IDs that end before others: no token of the vocabulary stands for what follows."""
+    if any(level.has_ends for level in trie.levels):
+        raise ValueError(
+            "the trie has IDs of different lengths, which generate cannot write side by side; "
+            "use genrec.decoding.beam_search"
+        )
 
 
 def _following(

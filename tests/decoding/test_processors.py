@@ -90,3 +90,10 @@ def test_nothing_follows_a_complete_id_without_an_end_token():
 def test_a_beginning_of_no_id_is_an_error():
     with pytest.raises(ValueError, match=r"no ID begins with the tokens \[3\]"):
         TrieLogitsProcessor(TRIE, prompt_length=1)(torch.tensor([[5, 3]]), torch.randn(1, 70))
+
+
+@pytest.mark.parametrize("make", [TrieLogitsProcessor, prefix_allowed_tokens_fn])
+def test_ids_of_different_lengths_are_refused(make):
+    make(TokenTrie.from_paths([[7, 3], [9, 2]]), prompt_length=0)
+    with pytest.raises(ValueError, match="IDs of different lengths.*use .*beam_search"):
+        make(TokenTrie.from_paths([[7, 3], [7]]), prompt_length=0)
