@@ -95,5 +95,5 @@ def test_a_beginning_of_no_id_is_an_error():
 @pytest.mark.parametrize("make", [TrieLogitsProcessor, prefix_allowed_tokens_fn])
 def test_ids_of_different_lengths_are_refused(make):
     make(TokenTrie.from_paths([[7, 3], [9, 2]]), prompt_length=0)
-    with pytest.raises(ValueError, match="IDs of different lengths.*use .*beam_search"):
+    with pytest.raises(ValueError, match=r"IDs of different lengths.*use .*beam_search"):
         make(TokenTrie.from_paths([[7, 3], [7]]), prompt_length=0)
