@@ -139,11 +139,13 @@ class HTTPRecommender:
         return self._each(one, requests)
 
     def _wanted(self, request: Request, k: int) -> dict[str, Any]:
+        history, exclude = set(request.history), set(request.exclude)
+        repeat = not history <= exclude
         body: dict[str, Any] = {
             "history": self._ids(request.history),
             "k": k,
-            "exclude": self._ids(set(request.exclude) - set(request.history)),
-            "repeat": not set(request.history) <= set(request.exclude),
+            "exclude": self._ids(exclude if repeat else exclude - history),
+            "repeat": repeat,
             "in_stock": False,  # the whole catalogue is ranked
         }
         if request.task == "search":

@@ -102,6 +102,8 @@ def test_constraints_reach_the_service(url):
     client = HTTPRecommender(url, SHOP.catalogue)
     (found,) = client.recommend([Request(history=(1, 2), exclude=(1, 2, 3), only=(2, 3, 4, 5))], 9)
     assert set(found.items.tolist()) == {4, 5}
+    (part,) = client.recommend([Request(history=(1, 2), exclude=(1, 3))], 12)
+    assert sorted(part.items.tolist()) == [0, 2, *range(4, 12)]
     (again,) = client.recommend([Request(history=(1,))], 12)
     assert sorted(again.items.tolist()) == list(range(12))
     assert (np.diff(again.scores) <= 0).all()
