@@ -58,6 +58,8 @@ class BertScore:
     def _embed(self, texts: Sequence[str]) -> list[Floats]:
         """Embed the tokens of each text as unit vectors, without special tokens and padding."""
         limit = getattr(self._model.config, "max_position_embeddings", None)
+        if limit is not None:  # a RoBERTa has positions for no token: its tokenizer knows better
+            limit = min(limit, self._tokenizer.model_max_length)
         batch = self._tokenizer(
             list(texts), padding=True, truncation=limit is not None, max_length=limit,
             return_special_tokens_mask=True, return_tensors="pt",

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from transformers import BertConfig, BertModel, BertTokenizerFast
+from transformers import BertConfig, BertModel, BertTokenizerFast, RobertaConfig, RobertaModel
 
 from genrec.eval.bert_score import BertScore
 
@@ -56,3 +56,16 @@ def test_a_copy_scores_100_and_nothing_scores_0(encoder):
 def test_long_texts_are_cut_and_many_are_scored_in_parts(encoder):
     found = BertScore(encoder)(["red " * 40] * 130, ["red " * 40] * 130)["bertscore-f1"]
     np.testing.assert_allclose(found, np.full(130, 100.0), atol=1e-3)
+
+
+def test_long_texts_fit_an_encoder_whose_first_positions_are_of_no_token(encoder, tmp_path):
+    config = RobertaConfig(
+        vocab_size=len(WORDS), pad_token_id=WORDS.index("[PAD]"), hidden_size=16,
+        num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=16 + WORDS.index("[PAD]") + 1,
+    )  # fmt: skip
+    RobertaModel(config).save_pretrained(tmp_path)
+    tokenizer = BertTokenizerFast.from_pretrained(encoder, model_max_length=16)
+    tokenizer.save_pretrained(tmp_path)
+    found = BertScore(tmp_path)(["red " * 40], ["red " * 40])["bertscore-f1"]
+    np.testing.assert_allclose(found, [100.0], atol=1e-3)
