@@ -26,12 +26,11 @@ if not __package__:  # run by its path
 from recipes.benchmarks.catalogues import (
     Stopwatch,
     build,
-    check_beams,
-    count_invalid,
     mask_seconds,
     random_ids,
     usual_constraints,
 )
+from recipes.benchmarks.checked_beams import check_beams, count_invalid
 from recipes.benchmarks.searches import Replay, fastest, random_decoder, search_with_transformers
 
 

@@ -13,8 +13,6 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from subprocess import run
@@ -26,8 +24,6 @@ from torch import Tensor
 
 from genrec.config import parse_args, to_dict
 from genrec.data import SequencesConfig, load_sequences
-from genrec.optional import require
-from genrec.semantic_ids import SemanticIds
 from genrec.tokenization import (
     AssignmentConfig,
     RQKMeansConfig,
@@ -37,11 +33,12 @@ from genrec.tokenization import (
     text_features,
 )
 from genrec.tokenization.assignment import assign
-from genrec.tokenization.autoencoder import Autoencoder
-from genrec.tokenization.quality import level_quality
 from genrec.tokenization.quantizer import Quantizer
-from genrec.tokenization.quantizers import QuantizerConfig, fit_quantizer
 from genrec.tokenization.streaming import quantize_rows
+
+if not __package__:  # run by its path
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from recipes.benchmarks.quantizers import Measured, epoch_seconds, ours, peer, unexplained_variance
 
 SCALE = Path(__file__).with_name("tokenizer_scale.py")
 
@@ -65,114 +62,6 @@ class Config:
 
     quick: bool = False
     """Use 600 made-up items, 8 codes a level and 3 epochs: the same keys in seconds."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """What a quantizer gave before IDs were made unique."""
-
-    seconds: float
-    cpu_seconds: float
-    in_collision: float
-    unexplained: float
-    perplexity: list[float]
-    used: float
-
-
-def unexplained_variance(features_NF: Tensor, decoded_NF: Tensor) -> float:
-    error = (features_NF - decoded_NF).square().sum()
-    return float(error / (features_NF - features_NF.mean(dim=0)).square().sum())
-
-
-@contextmanager
-def timed(seconds: dict[str, float]) -> Iterator[None]:
-    wall, cpu = time.perf_counter(), time.process_time()
-    yield
-    seconds["seconds"] = time.perf_counter() - wall
-    seconds["cpu_seconds"] = time.process_time() - cpu
-
-
-def measured(
-    codes_NL: Tensor, decoded_NF: Tensor, features_NF: Tensor, sizes: tuple[int, ...],
-    seconds: dict[str, float],
-) -> Measured:  # fmt: skip
-    ids = SemanticIds(codes_NL.numpy().astype(np.int32), sizes)
-    levels = [level_quality(ids.codes_NL[:, level], size) for level, size in enumerate(sizes)]
-    return Measured(
-        in_collision=float((ids.items_per_id > 1).mean()),
-        unexplained=unexplained_variance(features_NF, decoded_NF),
-        perplexity=[round(level.perplexity, 1) for level in levels],
-        used=min(level.used / level.codes for level in levels),
-        **seconds,
-    )
-
-
-def ours(
-    method: QuantizerConfig, features_NF: Tensor, training: TrainingConfig, seed: int
-) -> tuple[Quantizer, Measured]:
-    seconds: dict[str, float] = {}
-    with timed(seconds):
-        generator = torch.Generator().manual_seed(seed)
-        quantizer = fit_quantizer(method, features_NF, training, generator=generator)
-    codes_NL = quantizer.quantize(features_NF)
-    decoded_NF = quantizer.reconstruct(codes_NL)
-    return quantizer, measured(codes_NL, decoded_NF, features_NF, method.codebook_sizes, seconds)
-
-
-def peer(config: Config, features_NF: Tensor, training: TrainingConfig) -> Measured:
-    """Train ResidualVQ within our autoencoder, in the loop that its README suggests."""
-    package = require("vector_quantize_pytorch", extra="benchmarks", why="the comparison")
-    generator = torch.Generator().manual_seed(config.seed)
-    torch.manual_seed(config.seed)
-    sizes = config.rqvae.codebook_sizes
-    seconds: dict[str, float] = {}
-    with timed(seconds):
-        dim = min(config.rqvae.latent_dim, features_NF.shape[1])
-        coder = Autoencoder(features_NF.shape[1], config.rqvae.hidden_dims, dim)
-        coder.start_as_components(features_NF, generator=generator)
-        vq = package.ResidualVQ(
-            dim=dim, num_quantizers=len(sizes), codebook_size=sizes[0], kmeans_init=True
-        )
-        batches = -(-len(features_NF) // training.batch_size)
-        optimizer = torch.optim.AdamW(
-            [*coder.parameters(), *vq.parameters()], fused=True,
-            lr=training.learning_rate, weight_decay=training.weight_decay,
-        )  # fmt: skip
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer,
-            lambda step: min(
-                (step + 1) / training.warmup_steps, 1 - step / (batches * training.epochs)
-            ),
-        )
-        for _ in range(training.epochs):
-            order_N = torch.randperm(len(features_NF), generator=generator)
-            for rows_B in torch.split(order_N, training.batch_size):
-                inputs_BF = coder.normalise(features_NF[rows_B])
-                precision = torch.autocast(
-                    "cpu", torch.bfloat16, enabled=training.precision == "bfloat16"
-                )
-                with precision:
-                    latents_BD = coder.encoder(inputs_BF).float()
-                quantized_BD, _, commitment = vq(latents_BD)
-                with precision:
-                    decoded_BF = coder.decoder(quantized_BD)
-                loss = (decoded_BF - inputs_BF).square().sum(dim=1).mean()
-                # Theirs is averaged over the dimensions, ours is summed.
-                loss = loss + config.rqvae.commitment * dim * commitment.sum()
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                optimizer.step()
-                schedule.step()
-    vq.eval()
-    with torch.no_grad():
-        quantized_ND, codes_NL, _ = vq(coder.encode(features_NF))
-        return measured(codes_NL, coder.decode(quantized_ND), features_NF, sizes, seconds)
-
-
-def epoch_seconds(train: Callable[[TrainingConfig], Measured], config: TrainingConfig) -> float:
-    """Tell the CPU seconds of one epoch alone, without what comes before and after all of them."""
-    one, four = (train(replace(config, epochs=epochs)).cpu_seconds for epochs in (1, 4))
-    return (four - one) / 3
 
 
 def strategies(quantizer: Quantizer, features_NF: Tensor) -> dict[str, dict[str, float]]:
@@ -215,6 +104,23 @@ def at_scale(features_NF: Tensor, items: int) -> dict[str, Any]:
     return result
 
 
+def show(rows: dict[str, Measured], made_unique: dict[str, dict[str, dict[str, float]]]) -> None:
+    """Print what every quantizer gave, and what it costs to make its IDs unique."""
+    print(f"{'':<12}{'seconds':>9}{'CPU s':>8}{'in collision':>14}{'unexplained':>13}  perplexity")
+    for name, row in rows.items():
+        print(
+            f"{name:<12}{row.seconds:>9.1f}{row.cpu_seconds:>8.1f}{row.in_collision:>13.3%}"
+            f"{row.unexplained:>13.4f}  {row.perplexity}"
+        )
+    print(f"\n{'made unique':<24}{'levels':>7}{'moved':>7}{'cost in unexplained':>21}")
+    for method, found in made_unique.items():
+        for name, values in found.items():
+            print(
+                f"{method + ', ' + name:<24}{values['levels']:>7}{values['moved']:>7}"
+                f"{values['cost']:>21.6f}"
+            )
+
+
 def main(config: Config) -> None:
     if config.quick:
         config = replace(
@@ -227,29 +133,17 @@ def main(config: Config) -> None:
     rqkmeans, table = ours(config.rqkmeans, features_NF, config.training, config.seed)
     rows = {"RQ-k-means": table}
     rqvae, rows["RQ-VAE"] = ours(config.rqvae, features_NF, config.training, config.seed)
-    rows["ResidualVQ"] = theirs = peer(config, features_NF, float32)
+    rows["ResidualVQ"] = theirs = peer(config.rqvae, features_NF, float32, config.seed)
     epoch = epoch_seconds(lambda t: ours(config.rqvae, features_NF, t, config.seed)[1], float32)
-    epoch_resvq = epoch_seconds(lambda t: peer(config, features_NF, t), float32)
+    epoch_resvq = epoch_seconds(lambda t: peer(config.rqvae, features_NF, t, config.seed), float32)
     start = time.perf_counter()
     codes_NL = torch.from_numpy(quantize_rows(rqvae, features_NF))
     ids, _ = assign(codes_NL, features_NF, rqvae, AssignmentConfig())
     assigned = time.perf_counter() - start
 
-    print(f"{'':<12}{'seconds':>9}{'CPU s':>8}{'in collision':>14}{'unexplained':>13}  perplexity")
-    for name, row in rows.items():
-        print(
-            f"{name:<12}{row.seconds:>9.1f}{row.cpu_seconds:>8.1f}{row.in_collision:>13.3%}"
-            f"{row.unexplained:>13.4f}  {row.perplexity}"
-        )
     made_unique = {"rqvae": strategies(rqvae, features_NF)}
     made_unique["rqkmeans"] = strategies(rqkmeans, features_NF)
-    print(f"\n{'made unique':<24}{'levels':>7}{'moved':>7}{'cost in unexplained':>21}")
-    for method, found in made_unique.items():
-        for name, values in found.items():
-            print(
-                f"{method + ', ' + name:<24}{values['levels']:>7}{values['moved']:>7}"
-                f"{values['cost']:>21.6f}"
-            )
+    show(rows, made_unique)
     mine = rows["RQ-VAE"]
     print(json.dumps({
         "collision_rate_rqvae": round(mine.in_collision, 6),

@@ -5,12 +5,12 @@ import json
 import pytest
 from accelerate.state import AcceleratorState, PartialState
 
-from recipes.benchmarks import loss, training, training_gpu
+from recipes.benchmarks import loss, trainers, training_gpu
 
-CONFIG = training.Config(steps=4, rows=2, row_tokens=160, layers=1, width=32, users=20, runs=1)
+CONFIG = trainers.Config(steps=4, rows=2, row_tokens=160, layers=1, width=32, users=20, runs=1)
 
 
-@pytest.mark.parametrize("run", [training.run_genrec, training.run_trainer])
+@pytest.mark.parametrize("run", [trainers.run_genrec, trainers.run_trainer])
 def test_both_ways_train(run):
     AcceleratorState._reset_state()
     PartialState._reset_state()
@@ -22,9 +22,9 @@ def test_both_ways_train(run):
 
 
 def test_both_read_the_same_rows():
-    stream, _ = training.make_stream(CONFIG)
-    (_, first), *_ = (next(stream.read(training.Position(0, 0))),)
-    rows = training.Rows(stream)
+    stream, _ = trainers.make_stream(CONFIG)
+    (_, first), *_ = (next(stream.read(trainers.Position(0, 0))),)
+    rows = trainers.Rows(stream)
     for ours, theirs in zip(first, rows, strict=False):
         assert [e.prompt.tolist() for e in ours] == [e.prompt.tolist() for e in theirs]
 
