@@ -115,8 +115,7 @@ class Findings:
         """Name the best method besides the subject and the optimum; ``None`` for none."""
         metric = self.main(task)
         others = {
-            name: result.statistics.values[metric]
-            * (-1 if result.statistics.goal(metric) == "lower" else 1)
+            name: result.statistics.worth(metric)
             for name, result in self.of(task).items()
             if name not in (self.subject, self.optimum)
         }

@@ -9,6 +9,7 @@ Shape letters in this file: E events, U users, D distinct users, S statistics, M
 R resamples.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, NamedTuple
@@ -100,6 +101,11 @@ class Statistics:
     def goal(self, metric: str) -> Goal:
         """Tell what to wish for a metric."""
         return self.goals.get(metric, "higher")
+
+    def worth(self, metric: str) -> float:
+        """Turn a metric into what is better the higher it is; nothing to score is the worst."""
+        value = self.values[metric] * (-1 if self.goal(metric) == "lower" else 1)
+        return -math.inf if math.isnan(value) else value
 
     def where(self, keep_E: np.ndarray[Any, np.dtype[np.bool_]]) -> "Statistics":
         """Describe the same metrics of some of the events."""

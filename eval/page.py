@@ -221,13 +221,10 @@ def _rows(
 
 def _best(column: str, found: Mapping[str, TaskResults], optimum: str | None) -> str | None:
     """Name the best method of a column; the optimum is out of competition."""
-    values = {
-        name: result.statistics.values[column]
-        * (-1 if result.statistics.goal(column) == "lower" else 1)
-        for name, result in found.items()
-        if name != optimum
+    worths = {
+        name: result.statistics.worth(column) for name, result in found.items() if name != optimum
     }
-    return max(values, key=lambda name: values[name]) if len(values) > 1 else None
+    return max(worths, key=lambda name: worths[name]) if len(worths) > 1 else None
 
 
 def _told(name: str, result: TaskResults) -> str:

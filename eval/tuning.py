@@ -46,7 +46,7 @@ def tune(
         results = evaluate(build(config), dataset, events, tasks=(task,), train=split.train)
         statistics = results[task].statistics
         scores[config] = statistics.values[metric]
-        gains[config] = scores[config] * (-1 if statistics.goal(metric) == "lower" else 1)
+        gains[config] = statistics.worth(metric)
     if not gains:
         raise ValueError("there is no config to choose from; give at least one")
     best = max(gains, key=lambda config: gains[config])

@@ -304,6 +304,20 @@ def test_the_text_table_shows_a_dash_where_nothing_was_scored():
     assert text_table({"mute": mute}, "rate").splitlines()[-1].split() == ["mute", *["-"] * 5]
 
 
+def test_a_method_that_says_nothing_is_neither_the_best_nor_the_rival(tmp_path):
+    dataset = shop()
+    events = leave_one_out(dataset.interactions).test
+    mute, low, right = (
+        evaluate(Oracle(text=lambda request, said=said: said), dataset, events, tasks=["rate"])
+        for said in ("", "1", "2")
+    )
+    findings = Findings({"subject": low, "mute": mute, "other": right}, dataset)
+    assert findings.rival("rate") == "other"
+    page = write_report(tmp_path / "report", {"mute": mute, "low": low}, dataset).read_text()
+    assert page.count('<td class="best">') == 5
+    assert '<td class="best">-<' not in page
+
+
 def test_methods_without_the_task_are_not_in_its_table():
     dataset = shop()
     everything, ranked = run(dataset), run(dataset, tasks=("recommend",))
