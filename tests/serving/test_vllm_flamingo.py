@@ -1,5 +1,6 @@
 """A model that sees pictures in vLLM, against the same model in transformers."""
 
+import base64
 import dataclasses
 import importlib
 
@@ -18,8 +19,13 @@ from genrec.serving import (
     load_renderer,
     save_bundle,
 )
+from genrec.serving.guests import GuestRenderer
+from genrec.serving.service.people import host
+from genrec.serving.service.schemas import NewItem
+from genrec.serving.service.versions import CatalogueVersion
 from genrec.serving.vllm.beams import PortableBeams
 from genrec.serving.vllm.pictures import PromptPictures, runs
+from tests.serving.test_service_pictures import Codes
 from tests.serving.vllm_setup import assert_same, needs_vllm, tiny_decoder
 from tests.small_shop import small_dataset, small_renderer, with_pictures
 
@@ -174,6 +180,20 @@ def test_pictures_follow_a_new_catalogue(both):
     found = ours.following(renderer).recommend(requests, 5)
     assert_same(found, theirs.following(renderer).recommend(requests, 5))
     assert np.abs(found[0].scores - ours.recommend(requests, 5)[0].scores).max() > 1e-3
+
+
+@needs_vllm
+def test_the_picture_of_an_item_that_a_request_brings_along_is_seen(both):
+    ours, _ = both
+    renderer = ours.renderer
+    hosting = GuestRenderer.like(renderer, catalogue=renderer.catalogue, ids=renderer.ids)
+    version = CatalogueVersion(1, ours.following(hosting))
+    picture = base64.b64encode(renderer.catalogue.table["picture"][4]).decode()
+    twin = NewItem(item_id="twin", attributes=renderer.catalogue.describe(4), picture=picture)
+    guests = {}
+    host(version, [twin], Codes(ours, 4), guests, picture_pixels=1_000)
+    found = version.engine.recommend([Request(history=(2, guests["twin"], 0))], 5)
+    assert_same(found, ours.recommend([Request(history=(2, 4, 0))], 5))
 
 
 @needs_vllm

@@ -14,6 +14,8 @@ from genrec.models.picture_inputs import Owners, PictureSource
 from genrec.prompts import Example
 from genrec.serving.vllm.engine import Prompt, PromptPicture
 
+_KEYS_KEPT = 1 << 18
+
 
 class PromptPictures:
     """Puts pictures into prompts."""
@@ -51,6 +53,8 @@ class PromptPictures:
             row = example.pictures[number]
             features_SD = features_of[row]
             if row not in self._key_of:
+                if len(self._key_of) >= _KEYS_KEPT:  # items that requests bring along come and go
+                    self._key_of.clear()
                 content = features_SD.contiguous().numpy().tobytes()
                 self._key_of[row] = hashlib.sha256(content).hexdigest()
             yield PromptPicture(self._key_of[row], features_SD, start, end - start)

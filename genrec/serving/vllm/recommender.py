@@ -71,6 +71,11 @@ class VLLMRecommender:
         """What writes the prompts, with the catalogue that answers come from."""
         return self._renderer
 
+    @property
+    def pictures(self) -> PictureSource | None:
+        """Where the pictures of prompts come from."""
+        return self._pictures.source
+
     def following(self, renderer: Renderer) -> "VLLMRecommender":
         """Return a recommender over another catalogue that asks the same vLLM.
 
