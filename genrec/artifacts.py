@@ -22,9 +22,10 @@ def write_directory(path: Path | str) -> Iterator[Path]:
     """Yield an empty temporary directory that becomes ``path`` when the block ends well.
 
     A directory that stands at ``path`` is replaced in one step; if the block raises, it stays as it
-    was and nothing new is left behind.
+    was and nothing new is left behind. A file is never replaced.
     """
     path = Path(path)
+    _refuse_file(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     temporary.chmod(0o755)
@@ -50,6 +51,36 @@ def _replace_directory(new: Path, path: Path) -> None:
     else:
         new.rename(path)
     sync(path.parent)
+
+
+def check_writable(path: Path | str, *, sign: str) -> None:
+    """Refuse a directory that cannot be written or replaced, before hours are spent on its content.
+
+    Args:
+        path: Where :func:`write_directory` is going to write.
+        sign: What every artifact of this kind holds, such as ``dataset.json``. A directory that
+            has other things in it, and not this, is somebody's work and not replaced.
+    """
+    path = Path(path)
+    _refuse_file(path)
+    if path.is_dir() and any(path.iterdir()) and not (path / sign).exists():
+        raise ArtifactError(
+            f"{path} holds other things and no {sign}, and would be replaced as a whole; "
+            "name a folder that is new or empty"
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise ArtifactError(
+            f"{path} cannot be written ({error.filename}: {error.strerror}); name another place"
+        ) from error
+
+
+def _refuse_file(path: Path) -> None:
+    if path.exists() and not path.is_dir():
+        raise ArtifactError(f"{path} is a file, and a folder is to stand there; name another one")
 
 
 @contextlib.contextmanager

@@ -3,11 +3,12 @@
 import dataclasses
 import difflib
 import itertools
+import re
 import sys
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import yaml
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
@@ -22,6 +23,16 @@ class ConfigError(ValueError):
     """A config names a field that does not exist or gives a value that makes no sense."""
 
 
+class _OneLineParser(ArgumentParser):
+    """A parser that tells what is wrong in one line, without a page of usage before it."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        if not self.exit_on_error:
+            super().error(message, ex)
+        self.exit(2, f"{self.prog}: error: {_plain(message)}\n")
+        raise AssertionError("exit does not return")
+
+
 def parse_args(config: type[T], doc: str | None, args: Sequence[str] | None = None) -> T:
     """Build a config dataclass from ``--config file.yaml`` and ``--field value`` options.
 
@@ -34,7 +45,7 @@ def parse_args(config: type[T], doc: str | None, args: Sequence[str] | None = No
         args: Options to parse; the process's own when left out.
     """
     args = list(sys.argv[1:] if args is None else args)
-    parser = ArgumentParser(description=doc, exit_on_error=True)
+    parser = _OneLineParser(description=doc, exit_on_error=True)
     parser.add_argument("--config", action="config", help="a YAML file with values of the fields")
     parser.add_class_arguments(config)
     try:
@@ -66,9 +77,9 @@ def load_config(config: type[T], path: Path | str, overrides: Sequence[str] = ()
         namespace = parser.parse_args([f"--config={path}", *overrides])
         return _build(config, parser.instantiate(namespace))
     except (ValueError, TypeError) as error:
-        raise ConfigError(f"{path}: {error}") from error
+        raise ConfigError(f"{path}: {_plain(str(error))}") from error
     except Exception as error:  # jsonargparse's ArgumentError is not a ValueError
-        raise ConfigError(f"{path}: {error}") from error
+        raise ConfigError(f"{path}: {_plain(str(error))}") from error
 
 
 def from_dict(config: type[T], values: Mapping[str, Any], *, source: str) -> T:
@@ -84,7 +95,7 @@ def from_dict(config: type[T], values: Mapping[str, Any], *, source: str) -> T:
     try:
         return _build(config, parser.instantiate(parser.parse_object(dict(values))))
     except Exception as error:  # jsonargparse's ArgumentError is not a ValueError
-        raise ConfigError(f"{source}: {error}") from error
+        raise ConfigError(f"{source}: {_plain(str(error))}") from error
 
 
 def to_dict(config: Any) -> Any:
@@ -114,6 +125,31 @@ def _reason(error: BaseException) -> str:
     return str(error)
 
 
+KINDS = {
+    "NoneType": "null", "bool": "true or false", "dict": "names with values", "float": "a number",
+    "int": "a whole number", "list": "a list", "str": "text", "tuple": "a list",
+}  # fmt: skip
+
+
+def _plain(message: str) -> str:
+    """Say in one line what jsonargparse lays out as a tree of the types that it tried."""
+    path = ".".join(re.findall(r'Parser key "([^"]+)"', message))
+    tried = re.findall(r"Expected an? (.+?)\. Got value: (.*)", message)
+    union = re.search(r"Subtypes: \[(.*)\]\n", message), re.search(r"Given value: (.*)", message)
+    if path and tried:
+        wanted, value = tried[0]
+    elif path and all(union):
+        wanted, value = (found[1] for found in union if found)
+    else:
+        return " ".join(message.split())
+    if choices := re.search(r"Literal\[(.+?)\]", wanted):
+        kind = f"one of {choices[1]}"
+    else:
+        names = [name.rpartition(".")[2] for name in re.findall(r"<class '([\w.]+)'>", wanted)]
+        kind = " or ".join(KINDS.get(name, f"fields of {name}") for name in names) or wanted
+    return f"{path} is {'null' if value == 'None' else value}; give {kind}"
+
+
 def _config_paths(args: Sequence[str]) -> list[Path]:
     paths = [arg.partition("=")[2] for arg in args if arg.startswith("--config=")]
     paths += [after for arg, after in itertools.pairwise(args) if arg == "--config"]
@@ -126,12 +162,16 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: When there is no such file, or it holds no fields.
     """
-    if not path.is_file():
+    if not path.exists():
         raise ConfigError(f"{path} does not exist")
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder; give a YAML file")
     try:
         value = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not YAML: {error}") from error
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", error)
+        where = "" if mark is None else f" in line {mark.line + 1}, column {mark.column + 1}"
+        raise ConfigError(f"{path} is not YAML{where}: {problem}") from error
     if not isinstance(value, dict):
         raise ConfigError(f"{path} holds a {type(value).__name__}, not fields with values")
     return value

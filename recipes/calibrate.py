@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from genrec.artifacts import ArtifactError
-from genrec.config import parse_args
-from genrec.data import DataError, Dataset, SplitConfig, sample_events
+from genrec.data import Dataset, SplitConfig, sample_events
 from genrec.eval import TaskError, rated_requests
+from genrec.recipe import run_recipe
 from genrec.recommender import Rating
 from genrec.serving import (
     Calibration,
@@ -87,7 +86,4 @@ def errors(predicted: list[Rating], rating_E: Floats) -> str:
 
 
 if __name__ == "__main__":
-    try:
-        main(parse_args(Config, __doc__))
-    except (ArtifactError, DataError, TaskError) as error:
-        sys.exit(f"calibrate: {error}")
+    run_recipe(main, Config, __doc__)

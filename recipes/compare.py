@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
-from genrec.artifacts import ArtifactError, read_json
-from genrec.config import parse_args
+from genrec.artifacts import check_writable, read_json
 from genrec.data import Dataset, SplitConfig
 from genrec.eval import Results, compare, text_table, write_report
 from genrec.eval.background import Background
@@ -26,6 +25,7 @@ from genrec.eval.intervals import Comparison
 from genrec.eval.reported import read_report
 from genrec.eval.seeds import across_seeds, mean_of_runs
 from genrec.eval.table import layout, main_metric, number
+from genrec.recipe import run_recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +62,8 @@ class Config:
 
 def main(config: Config) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if config.out is not None:
+        check_writable(config.out, sign="results.json")
     first = read_json(Path(config.runs[0].split(",")[0]) / "results.json")
     dataset = Dataset.load(config.dataset or first["config"]["dataset"])
     runs = {
@@ -133,7 +135,4 @@ def _names(runs: Sequence[str]) -> list[str]:
 if __name__ == "__main__":
     named = list(takewhile(lambda arg: not arg.startswith("-"), sys.argv[1:]))
     args = [f"--runs={json.dumps(named)}"] if named else []
-    try:
-        main(parse_args(Config, __doc__, [*args, *sys.argv[1 + len(named) :]]))
-    except (ArtifactError, ValueError) as error:
-        sys.exit(f"compare: {error}")
+    run_recipe(main, Config, __doc__, [*args, *sys.argv[1 + len(named) :]])

@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from genrec.config import parse_args
+from genrec.recipe import run_recipe
 
 RECIPES = Path(__file__).parent
 
@@ -100,4 +100,4 @@ def launched(name: str, config: str, *options: str) -> tuple[str, ...]:
 
 
 if __name__ == "__main__":
-    main(parse_args(Config, __doc__))
+    run_recipe(main, Config, __doc__)

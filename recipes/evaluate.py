@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from genrec.artifacts import ArtifactError
-from genrec.config import ConfigError, parse_args, to_dict
-from genrec.data import DataError, Dataset, Split, SplitConfig, load_dialogues
-from genrec.eval import TaskError, summarize, text_table, write_report
+from genrec.artifacts import check_writable
+from genrec.config import to_dict
+from genrec.data import Dataset, Split, SplitConfig, load_dialogues
+from genrec.eval import summarize, text_table, write_report
 from genrec.eval.background import Background
 from genrec.eval.contenders import (
     Contender,
@@ -34,6 +34,7 @@ from genrec.eval.methods import check_methods
 from genrec.eval.mixtures import check_hybrids, hybrids
 from genrec.eval.processes import launched_processes
 from genrec.eval.trackers import track
+from genrec.recipe import run_recipe
 
 MODEL, OPTIMUM = "genrec", "optimum"
 
@@ -92,6 +93,7 @@ class Config(ContestConfig):
 
 def main(config: Config) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    check_writable(config.out, sign="results.json")
     start, processes = time.perf_counter(), launched_processes()
     dataset = Dataset.load(config.dataset)
     split = config.split.split(dataset.interactions)
@@ -143,7 +145,4 @@ def load_model(path: Path, dataset: Dataset, *, beams: int) -> Contender:
 
 
 if __name__ == "__main__":
-    try:
-        main(parse_args(Config, __doc__))
-    except (ArtifactError, ConfigError, DataError, TaskError) as error:
-        sys.exit(f"evaluate: {error}")
+    run_recipe(main, Config, __doc__)

@@ -7,7 +7,6 @@ model directory that ``GenRec.from_pretrained`` and transformers load.
 """
 
 import logging
-import sys
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,20 +14,20 @@ from pathlib import Path
 from accelerate.logging import get_logger
 from transformers import PreTrainedModel
 
-from genrec.artifacts import ArtifactError
-from genrec.config import parse_args, to_dict
-from genrec.data import DataError, Dataset, SplitConfig, load_dialogues, sample_events
+from genrec.artifacts import check_writable
+from genrec.config import to_dict
+from genrec.data import Dataset, SplitConfig, load_dialogues, sample_events
 from genrec.eval import rated_requests
 from genrec.eval.validation import Validation
 from genrec.models import AdaptConfig, BackboneConfig, VisionConfig, merge, pictures_for
 from genrec.models.image_tokens import ImageTokenizer
-from genrec.prompts import Mixture, MixtureConfig, PromptConfig, TaskError, Tasks
+from genrec.prompts import Mixture, MixtureConfig, PromptConfig, Tasks
+from genrec.recipe import run_recipe
 from genrec.serving import TransformersRecommender, save_bundle
 from genrec.tokenization import SemanticTokenizer
 from genrec.training import (
     RunFolder,
     TrainingConfig,
-    TrainingError,
     make_accelerator,
     make_model,
     make_renderer,
@@ -89,6 +88,7 @@ class Config:
 
 def main(config: Config) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    check_writable(config.out, sign="genrec.json")
     training = config.training
     state = make_accelerator(training, logging_dir=config.work / "logs")
     dataset = Dataset.load(config.dataset)
@@ -144,7 +144,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(parse_args(Config, __doc__))
-    except (ArtifactError, DataError, TaskError, TrainingError) as error:
-        sys.exit(f"finetune: {error}")
+    run_recipe(main, Config, __doc__)

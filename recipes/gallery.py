@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from genrec.artifacts import write_directory
-from genrec.config import parse_args
+from genrec.artifacts import check_writable, write_directory
 from genrec.data import Dataset
 from genrec.data.pictures import open_picture
 from genrec.data.toy_shop import toy_shop
 from genrec.prompts import Tasks
 from genrec.prompts.specimens import Specimens
+from genrec.recipe import run_recipe
 
 TOY = "toy-shop"
 
@@ -47,6 +47,7 @@ class Config:
 
 
 def main(config: Config) -> None:
+    check_writable(config.out.with_suffix(""), sign=next(iter(config.pictures_of), TOY))
     shops = {TOY: toy_shop().dataset}
     shops |= {name: Dataset.load(path) for name, path in config.datasets.items()}
     with write_directory(config.out.with_suffix("")) as folder:
@@ -87,4 +88,4 @@ def save_picture(dataset: Dataset, row: int, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(parse_args(Config, __doc__))
+    run_recipe(main, Config, __doc__)

@@ -7,7 +7,6 @@ history is needed; all fields come back beside the answer.
 """
 
 import json
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -16,9 +15,9 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
-from genrec.artifacts import ArtifactError, write_text_stream
-from genrec.config import parse_args
+from genrec.artifacts import write_text_stream
 from genrec.data import Catalogue, DataError
+from genrec.recipe import run_recipe
 from genrec.serving import GenRec
 
 
@@ -129,7 +128,4 @@ def answer(
 
 
 if __name__ == "__main__":
-    try:
-        main(parse_args(Config, __doc__))
-    except (ArtifactError, DataError) as error:
-        sys.exit(f"generate: {error}")
+    run_recipe(main, Config, __doc__)

@@ -7,17 +7,15 @@ The block in the config chooses the loader: amazon, movielens, sequences, tabula
 is written unless everything is sound.
 """
 
-import sys
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from genrec.config import parse_args
+from genrec.artifacts import check_writable
 from genrec.data import (
     AmazonConfig,
-    DataError,
     Dataset,
     MovieLensConfig,
     SequencesConfig,
@@ -29,6 +27,7 @@ from genrec.data import (
     load_tabular,
 )
 from genrec.data.toy_shop import ToyShopConfig, toy_shop
+from genrec.recipe import run_recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +124,7 @@ def summary(dataset: Dataset) -> str:
 
 
 def main(config: Config) -> None:
+    check_writable(config.out, sign="dataset.json")
     start = time.perf_counter()
     print(f"{config.name}: reading", flush=True)
     dataset = load(config)
@@ -140,7 +140,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(parse_args(Config, __doc__))
-    except DataError as error:
-        sys.exit(f"prepare: {error}")
+    run_recipe(main, Config, __doc__)

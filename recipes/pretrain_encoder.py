@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from genrec.artifacts import ArtifactError
-from genrec.config import parse_args
-from genrec.data import Catalogue, DataError, Dataset
+from genrec.artifacts import check_writable
+from genrec.data import Catalogue, Dataset
 from genrec.data.toy_pictures import Captioned, captioned_pictures
 from genrec.models.picture_pretraining import PretrainingConfig, pretrain_encoder, save_encoder
 from genrec.models.vision import Preprocessing
 from genrec.prompts import train_tokenizer
+from genrec.recipe import run_recipe
 from genrec.tokenization import item_texts
 
 
@@ -52,6 +52,7 @@ class Config:
 
 
 def main(config: Config) -> None:
+    check_writable(config.out, sign="config.json")
     captioned = collect(config)
     # T5's numbers of special tokens: CLIP takes the number 2 of an end token for another thing.
     tokenizer = train_tokenizer(captioned.captions, size=config.text_pieces, kind="t5")
@@ -81,7 +82,4 @@ def collect(config: Config) -> Captioned:
 
 
 if __name__ == "__main__":
-    try:
-        main(parse_args(Config, __doc__))
-    except (ArtifactError, DataError, ValueError) as error:
-        sys.exit(f"pretrain_encoder: {error}")
+    run_recipe(main, Config, __doc__)

@@ -10,7 +10,6 @@ of users. On SIGTERM the service answers what it took, and stops.
 
 import logging
 import os
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -19,9 +18,8 @@ import torch
 import uvicorn
 
 from genrec import GenRec
-from genrec.artifacts import ArtifactError
-from genrec.config import parse_args
-from genrec.data import DataError, Dataset
+from genrec.data import Dataset
+from genrec.recipe import run_recipe
 from genrec.serving import VLLMConfig
 from genrec.serving.service import (
     Examples,
@@ -108,7 +106,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(parse_args(Config, __doc__))
-    except (ArtifactError, DataError) as error:
-        sys.exit(f"serve: {error}")
+    run_recipe(main, Config, __doc__)

@@ -10,7 +10,6 @@ teaches a language model to draw.
 """
 
 import logging
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,8 +17,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from genrec.artifacts import ArtifactError, write_directory, write_json
-from genrec.config import parse_args, to_dict
+from genrec.artifacts import check_writable, write_directory, write_json
+from genrec.config import to_dict
 from genrec.data import Catalogue, DataError, Dataset
 from genrec.data.pictures import open_picture, without_broken_pictures
 from genrec.models.image_tokens import (
@@ -30,6 +29,7 @@ from genrec.models.image_tokens import (
     side_by_side,
     train_image_tokenizer,
 )
+from genrec.recipe import run_recipe
 
 SHOWN = 32
 """Pictures of the sheet."""
@@ -89,6 +89,7 @@ def make(config: Config) -> ImageTokenizer:
 
 def main(config: Config) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    check_writable(config.out, sign="quality.json")
     catalogue = without_broken_pictures(Dataset.load(config.dataset).catalogue)
     learnt, held_out = split_rows(catalogue, config.held_out, config.seed)
     tokenizer = make(config)
@@ -116,7 +117,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(parse_args(Config, __doc__))
-    except (ArtifactError, DataError) as error:
-        sys.exit(f"train_image_tokenizer: {error}")
+    run_recipe(main, Config, __doc__)

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import torch
 
-from genrec.artifacts import ArtifactError, write_json
-from genrec.config import parse_args, to_dict
-from genrec.data import DataError, Dataset, SplitConfig
+from genrec.artifacts import check_writable, write_json
+from genrec.config import to_dict
+from genrec.data import Dataset, SplitConfig
 from genrec.eval import evaluate, text_table
-from genrec.eval.sasrec import DivergedError, SASRecConfig, SASRecTrainingConfig, train_sasrec
+from genrec.eval.sasrec import SASRecConfig, SASRecTrainingConfig, train_sasrec
+from genrec.recipe import run_recipe
 from genrec.training import claim_run_folder
 
 
@@ -41,6 +42,7 @@ class Config:
 
 def main(config: Config) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    check_writable(config.out, sign="config.json")
     dataset = Dataset.load(config.dataset)
     split = config.split.split(dataset.interactions)
     run = config.out.with_name(f"{config.out.name}-run")
@@ -63,7 +65,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(parse_args(Config, __doc__))
-    except (ArtifactError, DataError, DivergedError) as error:
-        sys.exit(f"train_sasrec: {error}")
+    run_recipe(main, Config, __doc__)

@@ -8,7 +8,6 @@ of features are kept beside the tokenizer, so a second run skips the encoding.
 """
 
 import logging
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,14 +17,14 @@ import numpy as np
 import torch
 from accelerate import PartialState
 
-from genrec.artifacts import ArtifactError
-from genrec.config import parse_args, to_dict
-from genrec.data import DataError, Dataset, SplitConfig
+from genrec.artifacts import check_writable
+from genrec.config import to_dict
+from genrec.data import Dataset, SplitConfig
 from genrec.optional import require
+from genrec.recipe import run_recipe
 from genrec.tokenization import (
     AssignmentConfig,
     Blend,
-    CollapsedCodebookError,
     FeaturesConfig,
     FSQConfig,
     ItemTable,
@@ -105,6 +104,7 @@ def main(config: Config) -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     if config.page:
         require("jinja2", extra="eval", why="quality.html (--page false does without)")
+    check_writable(config.out, sign="semantic_ids.safetensors")
     state = PartialState()
     items = ItemTable.open(config.dataset).withhold(config.withhold, seed=config.seed)
     cache = config.cache or config.out.with_name(f"{config.out.name}-features")
@@ -137,7 +137,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(parse_args(Config, __doc__))
-    except (ArtifactError, CollapsedCodebookError, DataError) as error:
-        sys.exit(f"train_tokenizer: {error}")
+    run_recipe(main, Config, __doc__)

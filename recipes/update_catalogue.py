@@ -10,17 +10,16 @@ step, and every version can be brought back.
 """
 
 import logging
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from accelerate import PartialState
 
-from genrec.artifacts import ArtifactError, check_same
-from genrec.config import parse_args
-from genrec.data import DataError, Dataset
+from genrec.artifacts import ArtifactError, check_same, check_writable
+from genrec.data import Dataset
 from genrec.optional import require
+from genrec.recipe import run_recipe
 from genrec.serving import update_catalogue
 from genrec.tokenization import (
     FeaturesConfig,
@@ -102,6 +101,7 @@ def main(config: Config) -> None:
     state = PartialState()
     items = ItemTable.open(config.dataset)
     tokenizer = SemanticTokenizer.from_pretrained(config.tokenizer)
+    check_writable(config.out or config.tokenizer, sign="semantic_ids.safetensors")
     start = time.perf_counter()
     if config.rollback is not None:
         tokenizer.rollback(config.rollback)
@@ -125,7 +125,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(parse_args(Config, __doc__))
-    except (ArtifactError, DataError) as error:
-        sys.exit(f"update_catalogue: {error}")
+    run_recipe(main, Config, __doc__)

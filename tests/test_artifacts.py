@@ -119,3 +119,10 @@ def test_a_fingerprint_knows_shape_and_type():
 def test_a_mismatch_names_both_sides():
     with pytest.raises(ArtifactError, match=r"catalogue of model is aa, but that of data is bb"):
         check_same("catalogue", "aa", "bb", ours_from="model", theirs_from="data")
+
+
+def test_a_directory_does_not_replace_a_file(tmp_path):
+    (tmp_path / "notes").write_text("mine")
+    with pytest.raises(ArtifactError, match="notes is a file"):
+        write_then_fail(tmp_path / "notes")
+    assert (tmp_path / "notes").read_text() == "mine"

@@ -1,5 +1,6 @@
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -26,6 +27,7 @@ class Settings:
     optimizer: Optimizer = field(default_factory=Optimizer)
     more: dict[str, Optimizer] = field(default_factory=dict)
     maybe: Optimizer | None = None
+    kind: Literal["a", "b"] = "a"
 
 
 def yaml(tmp_path, text):
@@ -89,12 +91,24 @@ def test_the_command_line_says_what_is_wrong_and_exits_with_2(tmp_path, capsys):
         ("--maybe.lrr=1", "--maybe.lrr: Optimizer has no field 'lrr'; did you mean 'lr'?"),
         ("--optimizer.lr=0", "lr is 0.0; it must be above 0"),
         ("--maybe.lr=0", "lr is 0.0; it must be above 0"),
+        ("--optimizer.lr=fast", "optimizer.lr is fast; give a number"),
+        ("--maybe.lr=fast", "maybe.lr is fast; give a number"),
+        ("--maybe=5", "maybe is 5; give fields of Optimizer or null"),
+        ("--kind=c", "kind is c; give one of 'a', 'b'"),
+        ("--config=.", ". is a folder; give a YAML file"),
     ],
 )
-def test_an_option_that_cannot_be_is_told_in_the_last_line(capsys, option, message):
+def test_an_option_that_cannot_be_is_told_in_one_line(capsys, option, message):
     with pytest.raises(SystemExit, match="2"):
         parse_args(Settings, None, ["--out=x", option])
-    assert capsys.readouterr().err.rstrip().endswith(f"error: {message}")
+    told = capsys.readouterr().err
+    assert told.endswith(f"error: {message}\n")
+    assert told.count("\n") == 1
+
+
+def test_a_file_that_is_no_yaml_is_told_with_its_line(tmp_path):
+    with pytest.raises(ConfigError, match=r"^\S*config.yaml is not YAML in line 2, column 4: exp"):
+        load_config(Settings, yaml(tmp_path, "sizes: [1\nout: x"))
 
 
 def test_options_reach_into_configs_and_plain_values():
@@ -120,5 +134,5 @@ def test_a_config_becomes_plain_values():
     config = Settings(out=Path("a/b"), sizes=(1, 2), tasks={"x": 0.5})
     assert to_dict(config) == {
         "out": "a/b", "sizes": [1, 2], "tasks": {"x": 0.5}, "optimizer": {"lr": 1e-3}, "more": {},
-        "maybe": None,
+        "maybe": None, "kind": "a",
     }  # fmt: skip
