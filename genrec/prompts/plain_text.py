@@ -6,7 +6,8 @@ import unicodedata
 
 from tokenizers import Tokenizer
 
-_BLANKS = re.compile(r"\s+")
+# SentencePiece takes two more for blanks: its own mark of one, and what stands for lost letters.
+_BLANKS = re.compile(r"[\s\u2581\uFFFD]+")
 
 
 def plain_tokenizer(tokenizer: Tokenizer) -> Tokenizer:

@@ -17,7 +17,7 @@ Bools = np.ndarray[Any, np.dtype[np.bool_]]
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 
 # At least one character that is neither a blank nor taken out of every text (plain_text.clean).
-_SAYS_SOMETHING = r"[^\p{C}\s]"
+_SAYS_SOMETHING = r"[^\p{C}\s\x{2581}\x{FFFD}]"
 
 
 class TrainLog:

@@ -81,7 +81,8 @@ def test_of_some_of_its_events_a_log_of_their_own_is_made():
 
 
 @pytest.mark.parametrize(
-    ("text", "told"), [("words", True), ("", False), (" \u200b\t", False), (None, False)]
+    ("text", "told"),
+    [("words", True), ("", False), (" \u200b\t", False), ("\ufffd \u2581", False), (None, False)],
 )
 def test_a_text_of_blanks_and_marks_says_nothing(text, told):
     table = pl.DataFrame(

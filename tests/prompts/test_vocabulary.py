@@ -96,6 +96,7 @@ def test_a_merge_that_spells_a_special_token_is_taken_out():
         ("zero\u200bwidth", "zerowidth"),
         ("one \u200b blank", "one blank"),
         ("tag\U000e0061s", "tags"),
+        ("lost\ufffd\u2581letters \ufffd", "lost letters"),
         ("caf\u00e9 \u2713 \U0001f600", "caf\u00e9 \u2713 \U0001f600"),
         ("", ""),
     ],
