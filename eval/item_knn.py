@@ -128,7 +128,7 @@ def tune_item_knn(
         dataset: The data.
         split: What to learn from and what to validate on; the test events are not touched.
         users: Validate on so many events at most.
-        seed: Draws them.
+        seed: Draws them, and orders items of equal score.
     """
     configs = (
         ItemKNNConfig(window=window, distance_power=power, popularity_power=alpha, decay=decay)
@@ -137,7 +137,7 @@ def tune_item_knn(
         )
     )
     return tune(
-        configs, lambda config: ItemKNNRecommender(dataset, split.train, config),
+        configs, lambda config: ItemKNNRecommender(dataset, split.train, config, seed=seed),
         dataset, split, task="recommend", metric="ndcg@10", users=users, seed=seed,
     )  # fmt: skip
 

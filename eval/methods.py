@@ -62,7 +62,7 @@ def _item_knn(
     dataset: Dataset, split: Split, settings: ItemKNNConfig | None, seed: int
 ) -> Recommender:
     tuned = settings or tune_item_knn(dataset, split, seed=seed)
-    return ItemKNNRecommender(dataset, split.train, tuned)
+    return ItemKNNRecommender(dataset, split.train, tuned, seed=seed)
 
 
 def _content_knn(
