@@ -127,6 +127,7 @@ def _twig(ids: SemanticIds, items: ItemTable, rows: Rows, pictures: dict[str, st
 
 
 def _most_frequent(values: list[object]) -> list[tuple[str, float]]:
-    names, counts = np.unique([str(value or "none") for value in values], return_counts=True)
+    told = ["none" if value in (None, "") else str(value) for value in values]
+    names, counts = np.unique(told, return_counts=True)
     order = np.argsort(-counts, kind="stable")[:3]
     return [(str(names[i]), float(counts[i] / len(values))) for i in order]

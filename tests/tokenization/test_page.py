@@ -66,6 +66,12 @@ def test_examples_share_their_prefixes():
             assert all(tile.semantic_id.startswith(twig.prefix) for tile in twig.tiles)
 
 
+def test_a_label_of_zero_is_one():
+    table = catalogue().table.with_columns(shelf=pl.Series([row % 2 for row in range(ITEMS)]))
+    examples = draw_examples(ids(), ItemTable.of(Catalogue(table)), label="shelf")
+    assert examples.branches[0].labels == [("0", 0.5), ("1", 0.5)]
+
+
 def test_only_pictures_that_are_there_are_shown():
     tiles = draw_examples(ids(), ItemTable.of(catalogue())).branches[0].twigs[0].tiles
     assert [tile.title for tile in tiles] == [EVIL, "thing 1", "thing 2", "thing 3"]
