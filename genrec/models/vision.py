@@ -57,7 +57,11 @@ class Preprocessing:
 
     @classmethod
     def from_pretrained(cls, path: str) -> "Preprocessing":
-        """Read what stands beside a pretrained encoder in ``preprocessor_config.json``."""
+        """Read what stands beside a pretrained encoder in ``preprocessor_config.json``.
+
+        Raises:
+            ValueError: When it brings pictures to their size in a way that is not known here.
+        """
         settings, _ = BaseImageProcessor.get_image_processor_dict(path)
         size = settings["size"]
         edge = size if isinstance(size, int) else size.get("shortest_edge")
@@ -69,6 +73,11 @@ class Preprocessing:
             raise ValueError(
                 f"the pictures of {path} keep their proportions ({size}); "
                 "take an encoder whose preprocessor_config.json gives height and width"
+            )
+        if is_cut and edge is None and box != size:
+            raise ValueError(
+                f"the pictures of {path} are scaled to {size} and then cut to {box}, which is not "
+                "known here; take an encoder that scales the shorter side or does not cut"
             )
         return cls(
             height=box["height"],

@@ -74,6 +74,16 @@ def test_pictures_of_no_fixed_size_are_refused(tmp_path):
         Preprocessing.from_pretrained(str(tmp_path))
 
 
+def test_pictures_that_are_cut_after_both_sides_were_scaled_are_refused(tmp_path):
+    big, small = {"height": 18, "width": 18}, {"height": 16, "width": 16}
+    ViTImageProcessorPil(size=big).save_pretrained(tmp_path)
+    settings = json.loads((tmp_path / "preprocessor_config.json").read_text())
+    cut = {"do_center_crop": True, "crop_size": small}  # as DeiT has it
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings | cut))
+    with pytest.raises(ValueError, match=r"scaled to \{'height': 18.* cut to \{'height': 16"):
+        Preprocessing.from_pretrained(str(tmp_path))
+
+
 def test_pixels_worked_by_hand():
     grey = Image.new("L", (2, 4), 255)
     ours = Preprocessing(height=2, width=2, mean=(0.0, 0.5, 1.0), std=(1.0, 0.5, 0.25))
