@@ -569,6 +569,17 @@ def test_configs_that_cannot_be_meant_are_refused(change, message):
         small_flamingo(**change)
 
 
+def test_heads_that_do_not_divide_the_width_matter_to_cross_attention_alone():
+    small = small_flamingo("qwen3").config
+    parts = {
+        "text_config": {**small.text_config.to_dict(), "num_attention_heads": 3},
+        "vision_config": small.vision_config, "resampler_heads": 2,
+    }  # fmt: skip
+    with pytest.raises(ValueError, match="width 32 is not a multiple of the 3 cross_heads"):
+        FlamingoConfig(**parts)
+    assert FlamingoConfig(**parts, fusion="late").fusion == "late"
+
+
 def test_pictures_without_an_encoder_are_refused():
     text = LANGUAGE_MODELS["llama"]().config
     with pytest.raises(ValueError, match="fusion 'cross' needs a vision_config"):

@@ -85,10 +85,11 @@ class FlamingoConfig(PretrainedConfig):  # type: ignore[misc]
                 f"the encoder's width {vision.hidden_size} is not a multiple of the "
                 f"{self.resampler_heads} resampler_heads"
             )
-        if text.hidden_size % (self.cross_heads or text.num_attention_heads):
+        heads = self.cross_heads or text.num_attention_heads
+        if self.fusion == "cross" and text.hidden_size % heads:
             raise ValueError(
                 f"the decoder's width {text.hidden_size} is not a multiple of the "
-                f"{self.cross_heads} cross_heads"
+                f"{heads} cross_heads"
             )
         if self.fusion == "cross" and self.every_n_layers > text.num_hidden_layers:
             raise ValueError(
