@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from genrec.data import Dataset, Dialogue, leave_one_out
+from genrec.data import DataError, Dataset, Dialogue, leave_one_out
 from genrec.prompts.config import PromptConfig
 from genrec.prompts.corpus import corpus
 from genrec.prompts.mixture import Mixture, MixtureConfig
@@ -33,8 +33,18 @@ class Specimens:
     """
 
     def __init__(self, dataset: Dataset, *, seed: int) -> None:
+        """Draw the user.
+
+        Raises:
+            DataError: When all users have too few items.
+        """
         events = dataset.interactions
         enough_U = events.events_per_user >= HISTORY + 2
+        if not enough_U.any():
+            raise DataError(
+                f"no user of the data set {dataset.name!r} has the {HISTORY + 2} events that are "
+                f"shown; the busiest has {events.events_per_user.max()}"
+            )
         least_U = events.events_per_user == events.events_per_user[enough_U].min()
         user = np.random.default_rng(seed).choice(np.flatnonzero(least_U))
         self._train = leave_one_out(events).train & (events.user_of == user)

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from genrec.data import Catalogue, leave_one_out
+from genrec.data import Catalogue, DataError, leave_one_out
 from genrec.prompts.specimens import HISTORY, Specimens, numbering_renderer
 from tests.small_shop import small_dataset
 
@@ -32,6 +32,11 @@ def test_ids_number_the_items(items, row, codes):
     ids = numbering_renderer(shop_of(items)).ids
     assert ids.codes_NL[row].tolist() == codes
     assert ids.are_unique
+
+
+def test_where_nobody_has_enough_items_that_is_told():
+    with pytest.raises(DataError, match="no user of the data set 'small' has the 6 .* has 4"):
+        Specimens(small_dataset(events=4), seed=0)
 
 
 def test_the_user_has_enough_items_and_none_that_tests(specimens):
