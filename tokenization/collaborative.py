@@ -1,6 +1,7 @@
 """Collaborative features: items that the same users meet one after the other lie close together.
 
-Shape letters in this file: E events that may be learned from, N items, D dimensions, S sketch.
+Shape letters in this file: I events, E of them that may be learned from, N items, D dimensions,
+S sketch.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,7 @@
 """How gradients pass a choice of codes, which has none of its own.
 
-Shape letters in this file: B batch, D latent dimensions, K codes of a level, L levels.
+Shape letters in this file: B batch, D latent dimensions, K codes of a level, L levels, M items of
+the batch in collision, C pairs of them.
 """
 
 from collections.abc import Sequence

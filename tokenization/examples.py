@@ -1,6 +1,6 @@
 """Items that share a prefix, to look at: does what begins alike look alike?
 
-Shape letters in this file: N items, P codes of a prefix.
+Shape letters in this file: N items, L levels.
 """
 
 import io

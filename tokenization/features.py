@@ -1,6 +1,6 @@
 """Item features: texts and pictures, encoded in chunks that a later run finds again.
 
-Shape letters in this file: N items, F features.
+Shape letters in this file: N items, M of them that have what is encoded, F features.
 """
 
 import contextlib

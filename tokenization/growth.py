@@ -3,7 +3,7 @@
 Every function turns one ledger into the next and leaves the old one as it was.
 
 Shape letters in this file: M new items, N items of a catalogue, E entries of the ledger, F
-features, L levels.
+features, P levels of the quantizer, L levels of an ID.
 """
 
 import collections

@@ -1,6 +1,6 @@
 """k-means in plain torch: k-means++ seeding, Lloyd's iterations, no empty cluster.
 
-Shape letters in this file: N points, D dimensions, K clusters.
+Shape letters in this file: N points, D dimensions, K clusters, E of them that are empty.
 """
 
 from typing import NamedTuple

@@ -1,6 +1,7 @@
 """Whether codes keep neighbours: are the items nearest by code also the nearest by feature?
 
-Shape letters in this file: N items, F features, L levels, Q queries, B items of a block, K nearest.
+Shape letters in this file: N items, F features, L levels, Q queries, B items of a block, K nearest,
+X the nearest so far and a block beside them.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,4 +1,7 @@
-"""The quality report as one HTML page that needs nothing else: numbers, plots, items to look at."""
+"""The quality report as one HTML page that needs nothing else: numbers, plots, items to look at.
+
+Shape letters in this file: N items, L levels, K codes of one level, E entries of the ledger.
+"""
 
 import json
 from pathlib import Path

@@ -1,6 +1,6 @@
 """How good semantic IDs are: collisions, use of the codebooks, what is lost, what is kept.
 
-Shape letters in this file: N items, F features, L levels, K codes of one level.
+Shape letters in this file: N items, L levels, P codes of a prefix, K codes of one level.
 """
 
 from collections.abc import Mapping

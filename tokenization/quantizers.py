@@ -1,6 +1,6 @@
 """The quantizers by name: which config asks for which, how each is fitted, how one is read back.
 
-Shape letters in this file: N items, F features.
+Shape letters in this file: N items, F features, C width of LETTER's embeddings.
 """
 
 from collections.abc import Mapping

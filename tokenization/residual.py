@@ -1,7 +1,7 @@
 """Residual codebooks: each level codes what the levels before it left over.
 
 Shape letters in this file: N items, D latent dimensions, L levels, P levels already coded, K codes
-of one level.
+of one level, S items drawn at random.
 """
 
 from collections.abc import Sequence

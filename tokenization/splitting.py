@@ -5,8 +5,8 @@ level that holds such a pair is cut in two by the plane halfway between them, by
 as mirror images of each other. The second centre is that of the code whose items lose least by
 going elsewhere.
 
-Shape letters in this file: N items, D latent dimensions, L levels, K codes of the last level, I
-pairs in collision.
+Shape letters in this file: N items, D latent dimensions, P levels before the last, K codes of the
+last level, M items in collision, I pairs of them.
 """
 
 import torch

@@ -1,7 +1,7 @@
 """The training loop of the quantizers that gradients train.
 
 Shape letters in this file: N items, B batch, F features, L levels, S items drawn at random, M items
-in collision.
+in collision, D latent dimensions, C width of LETTER's embeddings.
 """
 
 import itertools

@@ -1,8 +1,10 @@
 """Where pictures meet text: gated cross-attention, and the two simpler ways of the ablations.
 
 Shape letters in this file: R rows, T tokens of a row, U distinct pictures, C latents of each,
-D width, N tokens that see a picture, O occurrences of pictures, L tokens of a row of them, P
-occurrences of a row, H heads, d width of a head.
+D width, E twice that (keys and values), N tokens that see a picture, M of them that are marks, O
+occurrences of pictures, L tokens of a row of them, P occurrences of a row, X all tokens or places,
+Z tokens as N or as R x T, B rows of an attention, Y latents that one reads, H heads, d width of a
+head.
 """
 
 import torch

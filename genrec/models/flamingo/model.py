@@ -1,7 +1,7 @@
 """A decoder that looks at pictures, put together from any language model and picture encoder.
 
 Shape letters in this file: R rows, T tokens of a row, U distinct pictures of a call, S features of
-each, D width, C latents.
+each, D width, C latents, H height, W width of pixels.
 """
 
 from typing import Any, ClassVar

@@ -1,7 +1,8 @@
 """The Perceiver resampler: from the features of a picture to a fixed number of latents.
 
 Shape letters in this file: U pictures, S features of each, C latents, D width of the encoder,
-E width of the decoder, H heads.
+E width of the decoder, Z features and latents together, B rows, T tokens, H heads, d width of a
+head.
 """
 
 import torch

@@ -1,7 +1,8 @@
 """Who sees which picture: worked out once a forward, used by every layer.
 
 Shape letters in this file: R rows, T tokens of a row, U distinct pictures, C latents of each,
-D width, N tokens that see a picture, O occurrences of pictures, P occurrences of a row.
+D width, N tokens that see a picture, O occurrences of pictures, P occurrences of a row,
+X all R x T tokens.
 """
 
 import math
