@@ -35,7 +35,7 @@ def test_ids_number_the_items(items, row, codes):
 
 
 def test_where_nobody_has_enough_items_that_is_told():
-    with pytest.raises(DataError, match="no user of the data set 'small' has the 6 .* has 4"):
+    with pytest.raises(DataError, match=r"no user of the data set 'small' has the 6 .* has 4"):
         Specimens(small_dataset(events=4), seed=0)
 
 
