@@ -89,7 +89,8 @@ class Guides:
     def _kin(self, item: int, draw: np.random.Generator) -> Ints:
         """List items of the same kind in a random order, or neighbours where these are too few."""
         start, stop = np.searchsorted(self._first_N, self._code_N[item] + np.array([0, 1]))
-        rank = int(self._rank_N[item])
-        start, stop = min(start, rank - self._count), max(stop, rank + self._count + 1)
+        if stop - start <= self._count:
+            rank = int(self._rank_N[item])
+            start, stop = min(start, rank - self._count), max(stop, rank + self._count + 1)
         kin_M = self._row_N[max(0, start) : stop]
         return draw.permutation(kin_M[kin_M != item])[:MOST_KIN]

@@ -134,6 +134,15 @@ def test_guides_are_of_the_kind_and_look_most_alike_and_are_never_the_item_itsel
         assert {guides.of(item, draw)[0] for _ in range(30)} == twins
 
 
+@pytest.mark.parametrize(("count", "kinds"), [(2, {0}), (3, {0}), (4, {0, 1})])
+def test_guides_are_of_one_kind_where_it_has_enough(count, kinds):
+    ids = SemanticIds(np.array([[n // 4, n % 4] for n in range(8)]), (2, 4))
+    guides = Guides(ids, np.ones((8, 1), dtype=np.float32), count=count, noise=0.0)
+    draw = np.random.default_rng(0)  # the last item of its kind has strangers beside it
+    drawn = {row for _ in range(30) for row in guides.of(3, draw)}
+    assert {row // 4 for row in drawn} == kinds
+
+
 def test_looks_are_alike_by_the_colours_that_pictures_share():
     red, blue = (250, 0, 0), (0, 0, 250)
     half = Image.new("RGB", (8, 8), red)
