@@ -15,7 +15,7 @@ from accelerate.logging import get_logger
 from transformers import PreTrainedModel
 
 from genrec.artifacts import check_writable
-from genrec.config import to_dict
+from genrec.config import ConfigError, to_dict
 from genrec.data import Dataset, SplitConfig, load_dialogues, sample_events
 from genrec.eval import rated_requests
 from genrec.eval.validation import Validation
@@ -89,14 +89,15 @@ class Config:
 def main(config: Config) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     check_writable(config.out, sign="genrec.json")
+    if config.beams < 1:  # else only the first validation would tell
+        raise ConfigError(f"beams is {config.beams}; it must be at least 1")
     training = config.training
     state = make_accelerator(training, logging_dir=config.work / "logs")
     dataset = Dataset.load(config.dataset)
     split = config.split.split(dataset.interactions)
     dialogues = load_dialogues(config.dialogues, dataset.catalogue, title=config.prompts.title)
     ids = SemanticTokenizer.from_pretrained(config.tokenizer, catalogue=dataset.catalogue).ids
-    path = config.image_tokenizer
-    images = None if path is None else ImageTokenizer.from_pretrained(path)
+    images = ImageTokenizer.from_pretrained(path) if (path := config.image_tokenizer) else None
     run = RunFolder(config.work, to_dict(config) | {"dataset": dataset.fingerprint})
     with state.main_process_first():
         renderer = make_renderer(

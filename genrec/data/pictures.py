@@ -61,9 +61,10 @@ def read_pictures(path: Path, item_ids: Sequence[str]) -> Pictures:
     if broken:
         logger.warning("%d pictures in %s are broken: %s", len(broken), path, broken[:NAMED_BROKEN])
     if missing == len(item_ids):
+        found = f"{len(files)} pictures, but none" if files else "no picture"
         raise DataError(
-            f"{path} has {len(files)} pictures, but none of an item; "
-            f"they must be named like {item_ids[0]}.jpg"
+            f"{path} has {found} of an item; "
+            f"they must be named like {item_ids[0]}.jpg, or leave pictures out of the config"
         )
     report = {
         "present": present,

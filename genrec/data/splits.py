@@ -182,6 +182,8 @@ class SplitConfig:
 
 def sample_events(events: Int64s, count: int, *, seed: int) -> Int64s:
     """Draw ``count`` of the events to predict, in their order; 0 or too many takes all."""
+    if count < 0:
+        raise DataError(f"{count} events cannot be drawn; give a number above 0, or 0 for all")
     if not 0 < count < len(events):
         return events
     return np.sort(np.random.default_rng(seed).choice(events, size=count, replace=False))

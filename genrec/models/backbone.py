@@ -53,6 +53,9 @@ class TinyConfig:
         return "t5" if self.architecture == "t5" else "llama"
 
     def __post_init__(self) -> None:
+        for name in ("hidden_size", "layers", "heads", "intermediate_size", "text_pieces"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if self.hidden_size % self.heads:
             raise ValueError(
                 f"hidden_size {self.hidden_size} is not a multiple of the {self.heads} heads"

@@ -151,6 +151,9 @@ class TinyVisionConfig:
     """Attention heads; the width must be a multiple of them."""
 
     def __post_init__(self) -> None:
+        for name in ("image_size", "patch_size", "hidden_size", "layers", "heads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if self.image_size % self.patch_size:
             raise ValueError(
                 f"image_size {self.image_size} is not a multiple of patch_size {self.patch_size}"

@@ -67,6 +67,9 @@ class TransformersRecommender:
             static: Runs searches of the same model in tensors of fixed shapes. Only one thread at a
                 time may then ask for recommendations.
         """
+        for name, number in (("beams", beams), ("batch_size", batch_size)):
+            if number < 1:
+                raise ValueError(f"{name} is {number}; it must be at least 1")
         self._model = model
         self._renderer = renderer
         self._beams = beams

@@ -86,12 +86,16 @@ class TrainingConfig:
     """Decides dropout; data and weights have seeds of their own."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "rows_per_step", "micro_rows", "log_every", "keep_checkpoints",
-                     "validate_every", "checkpoint_every"):  # fmt: skip
+        for name in ("steps", "rows_per_step", "row_tokens", "micro_rows", "log_every",
+                     "keep_checkpoints", "validate_every", "checkpoint_every"):  # fmt: skip
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        if self.logits_at_once < 0:
-            raise ValueError(f"logits_at_once is {self.logits_at_once}; it cannot be negative")
+        for name in ("warmup_steps", "final_share", "weight_decay", "logits_at_once", "threads"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it cannot be negative")
+        for name in ("learning_rate", "clip_norm"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} is {getattr(self, name)}; give a number above 0")
         _ = self.token_loss  # refuses nonsense
 
     @property

@@ -87,6 +87,11 @@ def test_a_missing_folder_is_refused(tmp_path):
         read_pictures(tmp_path / "absent", ["a"])
 
 
+def test_an_empty_folder_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"has no picture of an item.*or leave pictures out"):
+        read_pictures(tmp_path, ["a"])
+
+
 def test_pictures_of_no_item_at_all_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"has 1 pictures, but none of an item.*like a\.jpg"):
         read_pictures(folder(tmp_path, {"x.jpg": JPEG}), ["a", "b"])

@@ -240,6 +240,10 @@ class TestSampleEvents:
     def test_takes_all_where_none_or_too_many_are_asked_for(self, count):
         np.testing.assert_array_equal(sample_events(np.array([5, 7, 9]), count, seed=0), [5, 7, 9])
 
+    def test_a_negative_number_is_refused(self):
+        with pytest.raises(DataError, match=r"-1 events cannot be drawn; .* or 0 for all"):
+            sample_events(np.array([5, 7, 9]), -1, seed=0)
+
 
 def core_by_hand(events: list[Event], users: int, items: int) -> list[Event]:
     """Drop one sparse user or item at a time."""

@@ -81,3 +81,9 @@ def test_a_pretrained_model_gets_room_for_new_tokens_and_keeps_its_old_rows(made
 def test_a_width_that_heads_do_not_divide_is_refused():
     with pytest.raises(ValueError, match="hidden_size 30 is not a multiple of the 4 heads"):
         TinyConfig(hidden_size=30, heads=4)
+
+
+@pytest.mark.parametrize("field", ["heads", "layers", "hidden_size", "text_pieces"])
+def test_a_model_without_a_size_is_refused(field):
+    with pytest.raises(ValueError, match=f"{field} is 0; it must be at least 1"):
+        TinyConfig(**{field: 0})

@@ -204,6 +204,7 @@ def test_without_fusion_there_is_nothing_but_the_language_model():
             lambda: TinyVisionConfig(image_size=60),
             "image_size 60 is not a multiple of patch_size 8",
         ),
+        (lambda: TinyVisionConfig(heads=0), "heads is 0; it must be at least 1"),
         (lambda: TinyVisionConfig(heads=3), "hidden_size 64 is not a multiple of the 3 heads"),
         (lambda: Preprocessing(height=20, shortest_edge=16), "too few to cut out 20 x 64"),
     ],

@@ -250,6 +250,12 @@ def test_settings_that_make_no_sense_are_refused_before_a_model_is_loaded(
         GenRec.from_pretrained(tmp_path / "no-model", **setting)
 
 
+@pytest.mark.parametrize("setting", ["beams", "batch_size"])
+def test_an_engine_that_could_compute_nothing_is_refused_when_it_is_made(setting):
+    with pytest.raises(ValueError, match=f"{setting} is 0; it must be at least 1"):
+        TransformersRecommender(None, None, **{setting: 0})
+
+
 def test_fixed_shapes_change_no_answer(tmp_path):
     small_bundle(tmp_path / "model")
     plain, fixed = (

@@ -200,3 +200,18 @@ def test_a_vocabulary_belongs_to_a_config(tmp_path):
 def test_nonsense_is_refused_at_birth(field):
     with pytest.raises(ValueError, match=f"{field} is 0"):
         TrainingConfig(**({"steps": 1} | {field: 0}))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("learning_rate", -1.0),
+        ("learning_rate", float("nan")),
+        ("clip_norm", 0.0),
+        ("warmup_steps", -1),
+        ("threads", -1),
+    ],
+)
+def test_numbers_that_no_optimizer_takes_are_refused_at_birth(field, value):
+    with pytest.raises(ValueError, match=f"^{field} is {value}; "):
+        TrainingConfig(**({"steps": 1} | {field: value}))
