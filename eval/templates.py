@@ -21,6 +21,7 @@ from genrec.eval.tuning import tune
 from genrec.recommender import Ranking, Request
 
 _SENTENCE_END: Final = re.compile(r"(?<=[.!?])\s+")
+_WORD: Final = re.compile(r"\w+")
 _MOST_OF_A_GROUP: Final = 200
 """Of the sentences of a group, the most frequent ones that may be told."""
 
@@ -109,7 +110,8 @@ class TemplateRecommender:
         groups = [group for group in self._groups(request.item, rating) if group in self._said]
         share = {sentence: self._share(groups, sentence) for sentence in self._heard(groups)}
         hint = (request.hint or "").lower() if request.task == "explain_hint" else ""
-        ranked = sorted(share, key=lambda said: (hint not in said.lower(), -share[said], said))
+        lacks = {said: hint not in _WORD.findall(said.lower()) for said in share}
+        ranked = sorted(share, key=lambda said: (lacks[said], -share[said], said))
         return " ".join(ranked[: self._config.sentences])
 
     def _share(self, groups: Sequence[_Group], sentence: str) -> float:

@@ -79,6 +79,11 @@ def test_a_hint_brings_the_sentences_that_hold_it_to_the_front():
     assert explain(templates(dataset), 0, task="explain_hint", hint="cheap") == FINE
 
 
+def test_a_hint_is_a_word_and_no_part_of_one():
+    dataset = shop(ann=["A great start."], bob=["A great start."], cid=["Like art!"])
+    assert explain(templates(dataset), 0, task="explain_hint", hint="art") == "Like art!"
+
+
 def test_only_train_events_are_read():
     dataset = shop(ann=[FINE], bob=[LOUD], cid=[LOUD])
     assert explain(templates(dataset, np.array([True, False, False])), 0) == FINE
