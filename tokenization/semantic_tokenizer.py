@@ -174,7 +174,7 @@ class SemanticTokenizer:
             DataError: When an item is there already or named twice, or the catalogue has others.
             ValueError: When the features do not fit, or there are more items than free IDs.
         """
-        self._check(features_MF, items=len(item_ids))
+        self._check(features_MF)
         self._follow(
             growth.add_items(self.ledger, self._space, features_MF, item_ids, catalogue=catalogue)
         )
@@ -299,8 +299,8 @@ class SemanticTokenizer:
             self.quantizer, self.codebook_sizes, items_per_id, self._state.variance
         )
 
-    def _check(self, features_NF: Features, *, items: int | None = None) -> None:
-        check_features(features_NF, items=items)
+    def _check(self, features_NF: Features) -> None:
+        check_features(features_NF)
         if features_NF.shape[1] != self.feature_dim:
             raise ValueError(
                 f"the features are {features_NF.shape[1]} wide, but the tokenizer was trained on "

@@ -249,7 +249,7 @@ def test_changes_that_make_no_sense_are_refused(change, words):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda t: t.add(features(2), ["new"]), "features of 2 items"),
+        (lambda t: t.add(features(2), ["new"]), "features of 2 items for 1 ids"),
         (lambda t: t.add(features(1)[:, :4], ["new"]), "4 wide, but the tokenizer was trained"),
         (lambda t: t.add(np.full((1, 10), np.nan), ["new"]), "are not finite"),
         (lambda t: t.add(features(300), new_names(300)), "300 new items do not fit the 156 places"),
