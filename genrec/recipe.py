@@ -1,14 +1,16 @@
 """How every recipe runs: settings in, and what goes wrong told in one line."""
 
-import dis
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from genrec.config import ConfigError, parse_args
 
 T = TypeVar("T")
+
+_REFUSALS: Final = (ValueError, RuntimeError, ImportError)
 
 
 def run_recipe(
@@ -42,17 +44,12 @@ def refusal(error: Exception) -> str | None:
 
 
 def _is_ours(error: Exception) -> bool:
-    """Tell whether a ``raise`` of genrec or of the recipe made it, and not some call or operator.
+    """Tell whether genrec or the recipe raised an error of a kind that refusals have.
 
-    So ``int("x")`` in genrec is a bug, though Python raises a ValueError for it there.
+    A TypeError or a KeyError is a bug wherever it comes from, and so is what another library says.
     """
-    if isinstance(error, AssertionError | NotImplementedError):
+    if not isinstance(error, _REFUSALS) or isinstance(error, NotImplementedError):
         return False
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    if trace is None:
-        return False
-    package = str(trace.tb_frame.f_globals.get("__name__")).partition(".")[0]
-    told = trace.tb_frame.f_code.co_code[trace.tb_lasti] == dis.opmap["RAISE_VARARGS"]
-    return told and package in ("genrec", "__main__")
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    package = str(frame.f_globals.get("__name__")).partition(".")[0]
+    return package in ("genrec", "__main__")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from genrec.artifacts import check_writable, fingerprint, read_json
+from genrec.optional import require
 from genrec.recipe import refusal, run_recipe
 from genrec.semantic_ids import SemanticIds
 
@@ -59,6 +60,8 @@ def test_only_what_genrec_itself_raises_was_meant_for_the_user():
     assert refusal(ours) == str(ours)
     inside_of_genrec = error_of(lambda: fingerprint(5))  # the length of a number is taken
     assert refusal(inside_of_genrec) is None
+    missing = error_of(lambda: require("no_such_package", extra="eval", why="the test"))
+    assert "no_such_package" in refusal(missing)
     assert refusal(error_of(lambda: np.random.default_rng(-1))) is None
 
 
