@@ -16,7 +16,7 @@ from genrec.eval.content_knn import (
 from genrec.eval.dialogues import evaluate_dialogues
 from genrec.eval.harness import evaluate
 from genrec.eval.hybrid import HybridConfig, HybridRecommender, Part, tune_hybrid
-from genrec.eval.intervals import Comparison, Interval, bootstrap, compare
+from genrec.eval.intervals import Comparison, Interval, Statistics, bootstrap, compare
 from genrec.eval.item_knn import ItemKNNConfig, ItemKNNRecommender, tune_item_knn
 from genrec.eval.item_questions import ItemQuestions, sample_items
 from genrec.eval.kinds import ProtocolError
@@ -63,6 +63,7 @@ __all__ = [
     "Questions",
     "RankingFile",
     "Results",
+    "Statistics",
     "Task",
     "TaskError",
     "TaskResults",
