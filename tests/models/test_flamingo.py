@@ -513,6 +513,16 @@ def test_early_fusion_leaves_the_words_of_an_item_alone():
     )
 
 
+def test_early_fusion_tells_the_end_of_a_row_from_the_begin_of_the_next():
+    model, owner_RT = small_flamingo(fusion="early"), owners("..000 000..")
+    token_RT = prompt(owner_RT)
+    together = logits(model, token_RT, owner=owner_RT, pixel_values=pictures(1))
+    for row in range(2):
+        some = slice(row, row + 1)
+        alone = logits(model, token_RT[some], owner=owner_RT[some], pixel_values=pictures(1))
+        torch.testing.assert_close(together[some], alone)
+
+
 def test_early_fusion_reads_an_item_that_has_far_more_words_than_others():
     model = small_flamingo(fusion="early", latents=1)
     mark_RT, owner_RT = owners("0.1.2.........."), owners("0.1.22222222222")

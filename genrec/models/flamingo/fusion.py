@@ -133,7 +133,7 @@ def put_latents(
     place_M = sight.token_N[marks_N]
     picture_M = sight.picture_N[marks_N]
     # Not the rows of the sight's grid: a long occurrence has several, its marks stand in the first.
-    begins_N = occurrences_begin(sight.token_N, sight.picture_N)
+    begins_N = occurrences_begin(sight.token_N, sight.picture_N, row_tokens=token_RT.shape[1])
     occurrence_N = begins_N.cumsum(0) - 1
     marks_O = torch.bincount(occurrence_N[marks_N], minlength=int(begins_N.sum()))
     if (marks_O != latents).any():

@@ -64,7 +64,7 @@ def own_pictures(owner_RT: Tensor, latents_UCD: Tensor) -> OwnPictures:
     owner_X = owner_RT.flatten()
     token_N = (owner_X >= 0).nonzero().squeeze(1)
     picture_N = owner_X[token_N]
-    begins_N = occurrences_begin(token_N, picture_N)
+    begins_N = occurrences_begin(token_N, picture_N, row_tokens=owner_RT.shape[1])
     runs, place_N = _runs(begins_N)
     longest = int(place_N.max()) + 1 if len(token_N) else 0
     # A run of more than twice the mean goes on in another row: the grid has at most 6 N places.
@@ -82,10 +82,11 @@ def own_pictures(owner_RT: Tensor, latents_UCD: Tensor) -> OwnPictures:
     )
 
 
-def occurrences_begin(token_N: Tensor, picture_N: Tensor) -> Tensor:
-    """Tell which of the seeing tokens begin an occurrence, of shape (N,)."""
-    begins_N = torch.ones_like(token_N, dtype=torch.bool)
-    begins_N[1:] = (token_N.diff() != 1) | (picture_N.diff() != 0)
+def occurrences_begin(token_N: Tensor, picture_N: Tensor, *, row_tokens: int) -> Tensor:
+    """Tell which of the seeing tokens begin an occurrence, of shape (N,); none spans two rows."""
+    begins_N = token_N % row_tokens == 0
+    begins_N[:1] = True
+    begins_N[1:] |= (token_N.diff() != 1) | (picture_N.diff() != 0)
     return begins_N
 
 
