@@ -60,7 +60,12 @@ class HTTPRecommender:
             callers: Requests that are under way at once.
             timeout: Seconds to wait for an answer.
             attempts: How often a request is sent that the service is too busy for.
+
+        Raises:
+            ValueError: When that is no address.
         """
+        if not url.startswith(("http://", "https://")):
+            raise ValueError(f"{url!r} is no address of a service; give http://HOST:PORT")
         self._url = url.rstrip("/")
         self._catalogue = catalogue
         self._headers = {"Content-Type": "application/json"}

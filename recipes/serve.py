@@ -79,6 +79,14 @@ class Config:
 
     service: ServiceConfig = field(default_factory=ServiceConfig)
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.port < 1 << 16:
+            raise ValueError(f"port is {self.port}; give one from 1 to 65535, or 0 for any")
+        if self.threads is not None and self.threads < 1:
+            raise ValueError(f"threads is {self.threads}; it must be at least 1")
+        if self.shutdown_s < 0:
+            raise ValueError(f"shutdown_s is {self.shutdown_s}; it cannot be negative")
+
 
 def main(config: Config) -> None:
     log_as_json()

@@ -33,6 +33,13 @@ class Split:
 
     def __post_init__(self) -> None:
         targets = np.concatenate([self.validation, self.test])
+        if self.train.dtype != np.bool_:
+            raise ValueError(f"train holds {self.train.dtype}; give a mask, true for what trains")
+        if len(targets) and not 0 <= targets.min() <= targets.max() < len(self.train):
+            raise ValueError(
+                f"events {targets.min()} to {targets.max()} are to be predicted, but train is a "
+                f"mask of {len(self.train)} events"
+            )
         if self.train[targets].any() or len(np.unique(targets)) != len(targets):
             raise ValueError("an event can have one role only: train, validation or test")
 

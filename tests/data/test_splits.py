@@ -228,6 +228,16 @@ def test_an_event_has_one_role():
         Split(np.array([True, True]), np.array([0]), np.array([1]))
 
 
+def test_a_mask_of_other_events_is_refused():
+    with pytest.raises(ValueError, match=r"events 0 to 2 are to be .* train is a mask of 2 events"):
+        Split(np.array([False, False]), np.array([0]), np.array([2]))
+
+
+def test_rows_in_place_of_a_mask_are_refused():
+    with pytest.raises(ValueError, match="train holds int64; give a mask"):
+        Split(np.array([0, 1]), np.array([2]), np.array([3]))
+
+
 class TestSampleEvents:
     def test_draws_distinct_events_in_their_order(self):
         events = np.arange(100, 200)

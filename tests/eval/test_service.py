@@ -119,3 +119,8 @@ def test_what_the_service_cannot_do_is_said(url):
         client.recommend([Request(task="search", query="")], 3)
     with pytest.raises(ServiceError, match="does not answer"):
         HTTPRecommender("http://127.0.0.1:9", SHOP.catalogue).recommend([Request()], 3)
+
+
+def test_what_is_no_address_is_refused_at_once():
+    with pytest.raises(ValueError, match="'localhost:8000' is no address of a service"):
+        HTTPRecommender("localhost:8000", None)

@@ -58,3 +58,9 @@ def test_an_engine_that_cannot_follow_is_refused(run):
     rec = GenRec(Fixed(), GenRec.from_pretrained(run, device="cpu").catalogue)
     with pytest.raises(TypeError, match="Fixed cannot follow"):
         load_store(rec)
+
+
+@pytest.mark.parametrize(("field", "value"), [("port", 65536), ("threads", 0), ("shutdown_s", -1)])
+def test_a_number_that_no_service_can_run_with_is_refused(field, value):
+    with pytest.raises(ValueError, match=f"{field} is {value}; "):
+        serve.Config(model=Path("runs/demo/model"), **{field: value})
