@@ -9,6 +9,7 @@ from typing import Any, Literal
 import sentencepiece
 from transformers import AutoTokenizer, LlamaTokenizer, PreTrainedTokenizerFast, T5Tokenizer
 
+from genrec.artifacts import ArtifactError
 from genrec.prompts.plain_text import clean
 
 
@@ -23,9 +24,16 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerFast:
     """Load the tokenizer of a pretrained model by name or folder.
 
     Raises:
+        ArtifactError: When there is no such model.
         ValueError: When transformers has only a slow one for it, which cannot keep data apart.
     """
-    tokenizer = AutoTokenizer.from_pretrained(path)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path)
+    except (OSError, ValueError) as error:
+        raise ArtifactError(
+            f"the language model {path!r} cannot be loaded: {error} Give the folder of a model "
+            "with its tokenizer, or the name of one that can be fetched"
+        ) from error
     if not tokenizer.is_fast:
         raise ValueError(
             f"{path} has only a slow tokenizer, {type(tokenizer).__name__}; "

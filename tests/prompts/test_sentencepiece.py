@@ -1,5 +1,6 @@
 import pytest
 
+from genrec.artifacts import ArtifactError
 from genrec.prompts import load_tokenizer, train_tokenizer
 
 CORPUS = ["red phone", "blue case", "a fine green lamp"] * 20
@@ -38,3 +39,9 @@ def test_ratings_can_be_read_and_told_apart_though_no_text_has_a_digit(kind):
     steps = [f"{half / 2:g}" for half in range(11)]
     numbers = [tokenizer.encode(step, add_special_tokens=False) for step in steps]
     assert [tokenizer.decode(number).strip() for number in numbers] == steps
+
+
+def test_a_model_that_is_not_there_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ArtifactError, match=r"(?s)'\./absent' cannot be loaded: .* Give the"):
+        load_tokenizer("./absent")
