@@ -36,7 +36,8 @@ class _OneLineParser(ArgumentParser):
 def parse_args(config: type[T], doc: str | None, args: Sequence[str] | None = None) -> T:
     """Build a config dataclass from ``--config file.yaml`` and ``--field value`` options.
 
-    Later options win over earlier ones, so options after ``--config`` change what the file says.
+    Later options win over earlier ones, so options after ``--config`` change what the file says. A
+    switch may stand alone: ``--quick`` is ``--quick=true``.
     Prints the problem and exits with status 2 when the input is wrong, as command lines do.
 
     Args:
@@ -44,7 +45,7 @@ def parse_args(config: type[T], doc: str | None, args: Sequence[str] | None = No
         doc: Text shown above the options, usually the recipe's ``__doc__``.
         args: Options to parse; the process's own when left out.
     """
-    args = list(sys.argv[1:] if args is None else args)
+    args = _switched_on(config, list(sys.argv[1:] if args is None else args))
     parser = _OneLineParser(description=doc, exit_on_error=True)
     parser.add_argument("--config", action="config", help="a YAML file with values of the fields")
     parser.add_class_arguments(config)
@@ -148,6 +149,17 @@ def _plain(message: str) -> str:
         names = [name.rpartition(".")[2] for name in re.findall(r"<class '([\w.]+)'>", wanted)]
         kind = " or ".join(KINDS.get(name, f"fields of {name}") for name in names) or wanted
     return f"{path} is {'null' if value == 'None' else value}; give {kind}"
+
+
+def _switched_on(config: type[Any], args: Sequence[str]) -> list[str]:
+    """Give the value true to switches that stand without one."""
+    hints = typing.get_type_hints(config)
+    switches = {f"--{f.name}" for f in dataclasses.fields(config) if hints[f.name] is bool}
+    follows = [*args, "--"][1:]
+    return [
+        f"{arg}=true" if arg in switches and after.startswith("--") else arg
+        for arg, after in zip(args, follows, strict=True)
+    ]
 
 
 def _config_paths(args: Sequence[str]) -> list[Path]:

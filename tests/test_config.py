@@ -111,6 +111,27 @@ def test_a_file_that_is_no_yaml_is_told_with_its_line(tmp_path):
         load_config(Settings, yaml(tmp_path, "sizes: [1\nout: x"))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Switched:
+    quick: bool = False
+    steps: int = 10
+
+
+@pytest.mark.parametrize(
+    ("options", "quick"),
+    [
+        (["--quick"], True),
+        (["--quick", "--steps=3"], True),
+        (["--steps=3", "--quick"], True),
+        (["--quick=false"], False),
+        (["--quick", "false"], False),
+        ([], False),
+    ],
+)
+def test_a_switch_may_stand_alone(options, quick):
+    assert parse_args(Switched, None, options).quick is quick
+
+
 def test_options_reach_into_configs_and_plain_values():
     config = parse_args(Settings, None, ["--out", "x", "--maybe.lr", "2", "--tasks.a=3"])
     assert config.maybe == Optimizer(lr=2.0)

@@ -19,12 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from genrec.artifacts import ArtifactError
-from genrec.config import parse_args, to_dict
-from genrec.data import DataError, Dataset, Split, leave_one_out, sample_events
+from genrec.config import to_dict
+from genrec.data import Dataset, Split, leave_one_out, sample_events
 from genrec.eval import bootstrap, compare, evaluate, ndcg_at, recall_at
 from genrec.eval.intervals import Ints, Statistics
 from genrec.eval.seeds import mean_of_runs
+from genrec.recipe import run_recipe
 from genrec.serving.restated import open_for_evaluation
 from genrec.training import claim_run_folder
 
@@ -149,10 +149,7 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    options = ["--quick=true" if option == "--quick" else option for option in sys.argv[1:]]
-    if "--config" not in options:
+    options = sys.argv[1:]
+    if not any(option.startswith("--config") for option in options):
         options = [f"--config={RECIPES / 'configs' / 'ablations_beauty.yaml'}", *options]
-    try:
-        main(parse_args(Config, __doc__, options))
-    except (ArtifactError, DataError) as error:
-        sys.exit(f"ablations: {error}")
+    run_recipe(main, Config, __doc__, options)

@@ -20,10 +20,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from genrec.artifacts import ArtifactError
-from genrec.config import parse_args
-from genrec.data import DataError, Dataset, Split, leave_one_out
+from genrec.data import Dataset, Split, leave_one_out
 from genrec.eval import ContentKNNRecommender, tune_content_knn
+from genrec.recipe import run_recipe
 from genrec.recommender import Recommender
 from genrec.semantic_ids import SemanticIds
 from genrec.tokenization import (
@@ -149,8 +148,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    options = ["--quick=true" if option == "--quick" else option for option in sys.argv[1:]]
-    try:
-        main(parse_args(Config, __doc__, options))
-    except (ArtifactError, DataError) as error:
-        sys.exit(f"cold_start: {error}")
+    run_recipe(main, Config, __doc__)

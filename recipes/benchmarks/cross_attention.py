@@ -16,10 +16,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from genrec.config import parse_args, to_dict
+from genrec.config import to_dict
 from genrec.models.flamingo.fusion import GatedCrossAttention
 from genrec.models.flamingo.resampler import join_heads, split_heads
 from genrec.models.flamingo.sight import own_pictures
+from genrec.recipe import run_recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,4 +127,4 @@ def milliseconds(forward: Callable[[], Tensor], config: Config) -> float:
 
 
 if __name__ == "__main__":
-    main(parse_args(Config, __doc__))
+    run_recipe(main, Config, __doc__)

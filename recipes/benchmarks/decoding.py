@@ -18,8 +18,9 @@ from typing import NamedTuple
 
 import torch
 
-from genrec.config import parse_args, to_dict
+from genrec.config import to_dict
 from genrec.decoding import TokenTrie, beam_search, make_stepper, search
+from genrec.recipe import run_recipe
 
 if not __package__:  # run by its path
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -170,5 +171,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    options = ["--quick=true" if option == "--quick" else option for option in sys.argv[1:]]
-    main(parse_args(Config, __doc__, options))
+    run_recipe(main, Config, __doc__)

@@ -18,8 +18,9 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
 
-from genrec.config import parse_args, to_dict
+from genrec.config import to_dict
 from genrec.decoding import Beams, Constraints, StaticDecoder, TokenTrie, beam_search
+from genrec.recipe import run_recipe
 
 if not __package__:  # run by its path
     import sys
@@ -145,4 +146,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    main(parse_args(Config, __doc__))
+    run_recipe(main, Config, __doc__)

@@ -16,9 +16,8 @@ from typing import Literal
 
 import numpy as np
 
-from genrec.artifacts import ArtifactError
-from genrec.config import parse_args
 from genrec.data import Catalogue, DataError
+from genrec.recipe import run_recipe
 from genrec.tokenization import (
     Drift,
     RQKMeansConfig,
@@ -122,8 +121,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    options = ["--quick=true" if option == "--quick" else option for option in sys.argv[1:]]
-    try:
-        main(parse_args(Config, __doc__, options))
-    except (ArtifactError, DataError) as error:
-        sys.exit(f"drift: {error}")
+    run_recipe(main, Config, __doc__)

@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 
 from genrec import GenRec
-from genrec.config import parse_args
 from genrec.data import leave_one_out, sample_events
 from genrec.data.pictures import open_picture
 from genrec.decoding.drawing import Drawing
 from genrec.eval import bootstrap, compare
 from genrec.eval.intervals import Statistics
 from genrec.eval.pictures import clip_scores, frechet_distance, nearest_pictures
+from genrec.recipe import run_recipe
 from genrec.serving.bundle import load_image_tokenizer
 
 if not __package__:  # run by its path
@@ -131,5 +131,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    options = ["--quick=true" if option == "--quick" else option for option in sys.argv[1:]]
-    main(parse_args(Config, __doc__, options))
+    run_recipe(main, Config, __doc__)

@@ -22,7 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from genrec.config import parse_args, to_dict
+from genrec.config import to_dict
+from genrec.recipe import run_recipe
 from genrec.serving import load_renderer, save_bundle
 
 if not __package__:  # run by its path
@@ -122,4 +123,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    main(parse_args(Config, __doc__))
+    run_recipe(main, Config, __doc__)

@@ -17,7 +17,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from genrec.config import parse_args, to_dict
+from genrec.config import to_dict
+from genrec.recipe import run_recipe
 from genrec.training import TokenLoss, TrainingConfig, weighted_loss
 from genrec.training.chunked import chunked_loss, recomputed_loss
 
@@ -82,4 +83,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    main(parse_args(Config, __doc__))
+    run_recipe(main, Config, __doc__)

@@ -23,7 +23,7 @@ import numpy as np
 import polars as pl
 
 from genrec.artifacts import fingerprint, read_json, write_json
-from genrec.config import parse_args, to_dict
+from genrec.config import to_dict
 from genrec.data import Catalogue, Dataset, MovieLensConfig, k_core, leave_one_out, load_movielens
 from genrec.eval import bootstrap, compare, evaluate, ndcg_at, recall_at
 from genrec.eval.intervals import Statistics
@@ -32,6 +32,7 @@ from genrec.eval.results import Ranked, Rated
 from genrec.models import TinyConfig
 from genrec.models.picture_pretraining import PretrainingConfig
 from genrec.prompts import PromptConfig
+from genrec.recipe import run_recipe
 from genrec.semantic_ids import SemanticIds
 from genrec.tokenization import RQKMeansConfig, SemanticTokenizer, item_texts, text_features
 
@@ -232,5 +233,4 @@ def quick(config: Config) -> Config:
 
 
 if __name__ == "__main__":
-    options = ["--quick=true" if option == "--quick" else option for option in sys.argv[1:]]
-    main(parse_args(Config, __doc__, options))
+    run_recipe(main, Config, __doc__)

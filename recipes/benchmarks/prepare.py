@@ -19,8 +19,8 @@ import numpy as np
 import polars as pl
 from tqdm import trange
 
-from genrec.config import parse_args
 from genrec.data import Dataset, EventColumns, TabularConfig, k_core, load_tabular
+from genrec.recipe import run_recipe
 
 ROWS_AT_ONCE = 1_000_000
 
@@ -107,4 +107,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    main(parse_args(Config, __doc__))
+    run_recipe(main, Config, __doc__)

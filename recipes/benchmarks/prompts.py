@@ -23,7 +23,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from genrec.config import parse_args
 from genrec.data import Dataset, leave_one_out
 from genrec.data.toy_shop import toy_shop
 from genrec.models import TinyConfig, build_tiny
@@ -37,6 +36,7 @@ from genrec.prompts import (
     corpus,
     train_tokenizer,
 )
+from genrec.recipe import run_recipe
 from genrec.semantic_ids import SemanticIds
 from genrec.training import (
     ModelWithLoss,
@@ -189,4 +189,4 @@ def resident_mb() -> float:
 
 
 if __name__ == "__main__":
-    main(parse_args(Config, __doc__))
+    run_recipe(main, Config, __doc__)

@@ -18,12 +18,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from genrec.artifacts import ArtifactError
-from genrec.config import parse_args, read_yaml, to_dict
-from genrec.data import DataError, Dataset
+from genrec.config import read_yaml, to_dict
+from genrec.data import Dataset
 from genrec.eval import bootstrap, compare, read_report
 from genrec.eval.intervals import Comparison, Statistics, holm
 from genrec.eval.seeds import mean_of_runs
+from genrec.recipe import run_recipe
 from genrec.training import claim_run_folder
 
 RECIPES = Path(__file__).resolve().parents[1]
@@ -134,9 +134,6 @@ def _told(gap: Comparison, p_adjusted: float) -> str:
 
 if __name__ == "__main__":
     options = sys.argv[1:]
-    if "--config" not in options:
+    if not any(option.startswith("--config") for option in options):
         options = [f"--config={RECIPES / 'configs' / 'seeds_beauty.yaml'}", *options]
-    try:
-        main(parse_args(Config, __doc__, options))
-    except (ArtifactError, DataError) as error:
-        sys.exit(f"seeds: {error}")
+    run_recipe(main, Config, __doc__, options)

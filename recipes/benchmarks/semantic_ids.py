@@ -21,11 +21,12 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from genrec.artifacts import ArtifactError, read_json, write_json
-from genrec.config import parse_args, to_dict
+from genrec.artifacts import read_json, write_json
+from genrec.config import to_dict
 from genrec.data import DataError, Dataset, Split, leave_one_out
 from genrec.eval import bootstrap, compare, evaluate, ndcg_at, recall_at
 from genrec.eval.intervals import Ints, Statistics
+from genrec.recipe import run_recipe
 from genrec.semantic_ids import SemanticIds
 from genrec.tokenization import (
     CollaborativeConfig,
@@ -173,8 +174,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    options = ["--quick=true" if option == "--quick" else option for option in sys.argv[1:]]
-    try:
-        main(parse_args(Config, __doc__, options))
-    except (ArtifactError, DataError) as error:
-        sys.exit(f"semantic_ids: {error}")
+    run_recipe(main, Config, __doc__)

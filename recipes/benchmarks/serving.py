@@ -27,11 +27,12 @@ import numpy as np
 import polars as pl
 import torch
 
-from genrec.config import parse_args, to_dict
+from genrec.config import to_dict
 from genrec.data import Catalogue
 from genrec.decoding import TokenTrie, TrieLogitsProcessor
 from genrec.models import TinyConfig, build_tiny
 from genrec.prompts import PromptConfig, Renderer, Tasks, Vocabulary, train_tokenizer
+from genrec.recipe import run_recipe
 from genrec.recommender import Ranking, Request
 from genrec.semantic_ids import SemanticIds
 from genrec.serving import Bundle, TransformersRecommender, VLLMConfig, VLLMRecommender, save_bundle
@@ -196,4 +197,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    main(parse_args(Config, __doc__))
+    run_recipe(main, Config, __doc__)

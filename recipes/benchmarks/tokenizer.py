@@ -22,8 +22,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genrec.config import parse_args, to_dict
+from genrec.config import to_dict
 from genrec.data import SequencesConfig, load_sequences
+from genrec.recipe import run_recipe
 from genrec.tokenization import (
     AssignmentConfig,
     RQKMeansConfig,
@@ -170,5 +171,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    options = ["--quick=true" if option == "--quick" else option for option in sys.argv[1:]]
-    main(parse_args(Config, __doc__, options))
+    run_recipe(main, Config, __doc__)

@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from genrec.config import parse_args
+from genrec.recipe import run_recipe
 from genrec.tokenization import AssignmentConfig, RQKMeansConfig, RQVAEConfig, TrainingConfig
 from genrec.tokenization.arrays import Features
 from genrec.tokenization.assignment import assign
@@ -103,4 +103,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    main(parse_args(Config, __doc__))
+    run_recipe(main, Config, __doc__)

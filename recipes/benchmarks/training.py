@@ -20,7 +20,8 @@ from typing import Any
 
 import torch
 
-from genrec.config import parse_args, to_dict
+from genrec.config import to_dict
+from genrec.recipe import run_recipe
 
 if not __package__:  # run by its path
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -79,4 +80,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    main(parse_args(Config, __doc__))
+    run_recipe(main, Config, __doc__)

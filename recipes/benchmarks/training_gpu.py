@@ -17,8 +17,9 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, Qwen3Config, Qwen3ForCausalLM, ViTConfig, ViTModel
 
-from genrec.config import parse_args, to_dict
+from genrec.config import to_dict
 from genrec.models import FlamingoConfig, FlamingoForCausalLM
+from genrec.recipe import run_recipe
 from genrec.training import ModelWithLoss, TokenLoss, TrainingConfig
 
 # Dense matrix products in bfloat16, in FLOP/s, by the makers' data sheets.
@@ -168,4 +169,4 @@ def _wait(device: torch.device) -> None:
 
 
 if __name__ == "__main__":
-    main(parse_args(Config, __doc__))
+    run_recipe(main, Config, __doc__)

@@ -23,12 +23,13 @@ from typing import Any
 import numpy as np
 
 from genrec.artifacts import fingerprint, read_json, write_json
-from genrec.config import parse_args, to_dict
+from genrec.config import to_dict
 from genrec.data import Dataset, Split, leave_one_out
 from genrec.data.toy_shop import ToyShopConfig, toy_shop
 from genrec.eval import bootstrap, compare, evaluate, ndcg_at, recall_at
 from genrec.eval.intervals import Ints, Statistics
 from genrec.models.picture_pretraining import PretrainingConfig
+from genrec.recipe import run_recipe
 from genrec.semantic_ids import SemanticIds
 from genrec.tokenization import RQKMeansConfig, SemanticTokenizer, item_texts, text_features
 
@@ -222,5 +223,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    options = ["--quick=true" if option == "--quick" else option for option in sys.argv[1:]]
-    main(parse_args(Config, __doc__, options))
+    run_recipe(main, Config, __doc__)
