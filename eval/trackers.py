@@ -7,6 +7,18 @@ from typing import Any
 from genrec.eval.results import Results
 
 
+def check_trackers(names: Sequence[str]) -> None:
+    """Refuse trackers that cannot be logged to, before an evaluation is under way.
+
+    Raises:
+        ValueError: When there is no such tracker, or its package is not installed.
+    """
+    if names:
+        from genrec.training import trackers  # only who tracks needs accelerate
+
+        trackers.check_trackers(names)
+
+
 def track(
     results: Mapping[str, Results],
     trackers: Sequence[str],

@@ -33,7 +33,7 @@ from genrec.eval.contests import Contest, contest
 from genrec.eval.methods import check_methods
 from genrec.eval.mixtures import check_hybrids, hybrids
 from genrec.eval.processes import launched_processes
-from genrec.eval.trackers import track
+from genrec.eval.trackers import check_trackers, track
 from genrec.recipe import run_recipe
 
 MODEL, OPTIMUM = "genrec", "optimum"
@@ -87,6 +87,7 @@ class Config(ContestConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_methods(self.baselines, self.settings)
+        check_trackers(self.trackers)
         model = () if self.model is None else (MODEL,)
         check_hybrids(self.hybrids, (*model, *self.baselines))
 

@@ -140,6 +140,7 @@ def merge(model: PreTrainedModel) -> PreTrainedModel:
 def _adapters(model: PreTrainedModel, config: AdaptConfig, new_tokens: list[int]) -> Any:
     """Make the config for PEFT, or ``None`` where there is nothing for it to do."""
     names = embedding_names(model)
+    _refuse_unknown_modules(model, config.target_modules)
     if config.method in ("lora", "qlora"):
         return LoraConfig(
             r=config.rank,
@@ -153,6 +154,19 @@ def _adapters(model: PreTrainedModel, config: AdaptConfig, new_tokens: list[int]
     if not new_tokens:
         return None
     return TrainableTokensConfig(token_indices=new_tokens, target_modules=names)
+
+
+def _refuse_unknown_modules(model: PreTrainedModel, names: Sequence[str]) -> None:
+    modules = dict(model.named_modules())
+    for name in names:
+        if not any(f".{path}".endswith(f".{name}") for path in modules):
+            weighty = {
+                path.rpartition(".")[2] for path in modules if hasattr(modules[path], "weight")
+            }
+            raise ValueError(
+                f"target_modules names {name!r}, which {type(model).__name__} does not have; its "
+                f"modules with weights are {', '.join(sorted(weighty))}"
+            )
 
 
 def _bridge(model: PreTrainedModel) -> list[nn.Parameter]:

@@ -21,6 +21,7 @@ from accelerate.utils import DistributedType, InitProcessGroupKwargs, ProjectCon
 from transformers.integrations import unset_hf_deepspeed_config
 
 from genrec.training.config import TrainingConfig, TrainingError
+from genrec.training.trackers import check_trackers
 
 _SHARDERS = {
     DistributedType.DEEPSPEED: "ACCELERATE_USE_DEEPSPEED",
@@ -38,6 +39,7 @@ def make_accelerator(config: TrainingConfig, *, logging_dir: Path) -> Accelerato
     Raises:
         TrainingError: When the launch was asked for something that it would not do.
     """
+    check_trackers(config.trackers)
     logging.getLogger("accelerate").setLevel(logging.WARNING)  # it tells of every file it saves
     logging.getLogger("accelerate.utils.other").setLevel(logging.ERROR)  # and of tied weights
     on_cpu = not torch.accelerator.is_available()

@@ -193,6 +193,16 @@ def test_cross_attention_wants_a_model_with_vision():
         adapt(llama(tied=True), AdaptConfig(method="cross_attention"), new_tokens=NEW)
 
 
+def test_modules_that_the_model_does_not_have_are_refused():
+    config = AdaptConfig(method="lora", target_modules=("q_proj", "zzz"))
+    with pytest.raises(ValueError, match=r"names 'zzz', which LlamaForCausalLM .*, q_proj, "):
+        adapt(llama(tied=True), config, new_tokens=NEW)
+    fine = AdaptConfig(method="lora", target_modules=("q_proj", "self_attn.v_proj"))
+    adapted = adapt(llama(tied=True), fine, new_tokens=NEW)
+    trains = [name for name, weight in adapted.named_parameters() if weight.requires_grad]
+    assert any(".v_proj." in name for name in trains)
+
+
 def test_qlora_wants_weights_of_4_bits():
     with pytest.raises(ValueError, match="wants weights of 4 bits"):
         adapt(llama(tied=True), AdaptConfig(method="qlora"), new_tokens=NEW)

@@ -71,6 +71,15 @@ def test_a_config_file_that_was_obeyed_or_is_no_launch_config_is_fine(alone, con
     refuse_other_launch(alone, {}, [*LAUNCH, "--cpu", "--config_file", config_file("NO")])
 
 
+@pytest.mark.parametrize(
+    ("tracker", "told"),
+    [("tensorbored", "did you mean 'tensorboard'"), ("clearml", "'clearml' is not installed")],
+)
+def test_trackers_that_cannot_be_logged_to_are_refused(tmp_path, tracker, told):
+    with pytest.raises(ValueError, match=told):
+        make_accelerator(TrainingConfig(steps=1, trackers=(tracker,)), logging_dir=tmp_path)
+
+
 def test_deepspeed_without_a_compiler_is_refused(monkeypatch, tmp_path):
     monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
     monkeypatch.setenv("PATH", str(tmp_path))
