@@ -111,15 +111,11 @@ class Remembering:
         )
         for (request, items), ranking in zip(wanted.items(), rankings, strict=True):
             unnamed = np.array(sorted(items.difference(ranking.items.tolist())), dtype=np.int64)
-            parts = (self._scored.get(request, _NOTHING), ranking)
+            nothing = np.full(len(unnamed), np.nan, dtype=np.float32)
+            parts = (self._scored.get(request, _NOTHING), ranking, Ranking(unnamed, nothing))
             self._scored[request] = Ranking(
-                np.concatenate([*(part.items for part in parts), unnamed]),
-                np.concatenate(
-                    [
-                        *(part.scores for part in parts),
-                        np.full(len(unnamed), np.nan, dtype=np.float32),
-                    ]
-                ),
+                np.concatenate([part.items for part in parts]),
+                np.concatenate([part.scores for part in parts]),
             )
 
     def _best_of(self, request: Request, k: int) -> Ranking:

@@ -126,7 +126,7 @@ def _reason(error: BaseException) -> str:
     return str(error)
 
 
-KINDS = {
+_KINDS = {
     "NoneType": "null", "bool": "true or false", "dict": "names with values", "float": "a number",
     "int": "a whole number", "list": "a list", "str": "text", "tuple": "a list",
 }  # fmt: skip
@@ -147,7 +147,7 @@ def _plain(message: str) -> str:
         kind = f"one of {choices[1]}"
     else:
         names = [name.rpartition(".")[2] for name in re.findall(r"<class '([\w.]+)'>", wanted)]
-        kind = " or ".join(KINDS.get(name, f"fields of {name}") for name in names) or wanted
+        kind = " or ".join(_KINDS.get(name, f"fields of {name}") for name in names) or wanted
     return f"{path} is {'null' if value == 'None' else value}; give {kind}"
 
 
